@@ -1,0 +1,26 @@
+# `make demo` and `make test` create the environment if it is not there; both may be called again.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: demo test lint clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(RUN) train.py --dataset synthetic --use_stereo --dejavu --edit spectral
+	@echo "pictures: runs/<newest>/pictures; TensorBoard: $(VENV)/bin/tensorboard --logdir runs, then http://localhost:6006"
+	$(RUN) evaluate_depth.py --eval_split synthetic --eval_mono
+
+test: $(VENV)/.installed
+	$(RUN) -m pytest
+
+lint: $(VENV)/.installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) runs

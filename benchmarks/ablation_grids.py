@@ -1,0 +1,98 @@
+"""The ablation's grids: named cells, each a few changed options over the common settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from depth.config import Config
+
+# group of options -> option -> value
+Changes = Mapping[str, Mapping[str, Any]]
+
+BASELINE = "baseline"
+EDITS = ("pixels", "checkerboard", "blocks", "lowpass", "bandstop", "highpass")
+BANDS = ("low", "middle", "high")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model of a grid."""
+
+    label: str  # in tables, unique in its grid
+    changes: Changes
+    against: str | None = BASELINE  # label of the cell that it is compared with; None for a baseline
+
+    @property
+    def name(self) -> str:
+        """Of its folder: the same changes have the same name in every grid, so that a run is shared."""
+        parts = [f"{option}-{value}" for options in self.changes.values() for option, value in sorted(options.items())]
+        return "_".join(parts) or "plain"
+
+    def config(self, common: Config) -> Config:
+        """The common settings with this cell's changes."""
+        return replace(
+            common, **{group: replace(getattr(common, group), **values) for group, values in self.changes.items()}
+        )
+
+
+def _dejavu(**options: Any) -> Changes:
+    return {"dejavu": {"dejavu": True, **options}}
+
+
+def _plain() -> Cell:
+    return Cell(BASELINE, {}, None)
+
+
+def _crm() -> tuple[Cell, ...]:
+    cells = [
+        Cell(f"{edit}, {crm}", _dejavu(edit=edit, crm=crm))
+        for edit in ("pixels", "blocks", "checkerboard", "lowpass", "bandstop")
+        for crm in ("forward", "recursive")
+    ]
+    return (_plain(), *cells, Cell("bandstop, residual", _dejavu(edit="bandstop", crm="residual")))
+
+
+def _extensions() -> tuple[Cell, ...]:
+    return (
+        _plain(),
+        Cell("DejaVu", _dejavu()),
+        Cell("CL", _dejavu(dejavu_cyclic=0.1)),
+        Cell("TS", _dejavu(dejavu_text=0.1)),
+        Cell("SA", _dejavu(dejavu_attention=True)),
+        Cell("SA alone", {"dejavu": {"dejavu_attention": True}}),
+        # The attention without its reconstruction: what its parameters do by themselves.
+        Cell("SA, no reconstruction", {"dejavu": {"dejavu_attention": True, "dejavu_weight": 0.0}}),
+        Cell("CL + SA", _dejavu(dejavu_cyclic=0.1, dejavu_attention=True)),
+    )
+
+
+def _base() -> tuple[Cell, ...]:
+    networks = {"R18": {}, "R50": {"num_layers": 50}, "PackNet slim": {"depth_net": "packnet_slim"}}
+    cells = []
+    for name, options in networks.items():
+        network = {"network": options} if options else {}
+        cells += [Cell(name, network, None), Cell(f"{name} + DejaVu", {**network, **_dejavu()}, name)]
+    return tuple(cells)
+
+
+GRIDS: Mapping[str, tuple[Cell, ...]] = {
+    "edits": (_plain(), *(Cell(edit, _dejavu(edit=edit)) for edit in EDITS)),
+    "bands": (_plain(), *(Cell(band, _dejavu(edit=band)) for band in BANDS)),
+    "crm": _crm(),
+    "weights": (
+        _plain(),
+        *(Cell(f"gamma {weight:g}", _dejavu(dejavu_weight=weight)) for weight in (0.01, 0.03, 0.1, 0.3, 1.0)),
+        *(Cell(f"beta {weight:g}", _dejavu(dejavu_lpips=weight)) for weight in (0.0, 0.3, 1.0)),
+    ),
+    "extensions": _extensions(),
+    "controls": (
+        _plain(),
+        Cell("DejaVu", _dejavu()),
+        Cell("no C", _dejavu(dejavu_condition="none")),
+        Cell("detached C", _dejavu(dejavu_condition="detached")),
+        Cell("no redaction", _dejavu(edit="none")),
+    ),
+    "base": _base(),
+}

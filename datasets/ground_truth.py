@@ -1,0 +1,209 @@
+"""Ground truth for evaluation: depth from lidar scans as published numbers use it, and KITTI's improved depth maps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from datasets.calibration import CameraPair
+from datasets.images import read_depth_png
+from datasets.kitti import KittiRaw
+from datasets.splits import FrameRef
+from depth.types import UserError
+
+# Part of every cache key: a change of what `velodyne_depth` computes needs a new number.
+_CODE_VERSION = 1
+_BYTES_PER_POINT = 16
+_MAX_SCAN_BYTES = 1 << 28
+
+
+class GroundTruth(Protocol):
+    """Depth per frame."""
+
+    def has(self, ref: FrameRef) -> bool:
+        """Whether there is ground truth for the frame."""
+        ...
+
+    def __call__(self, ref: FrameRef) -> np.ndarray:
+        """float32 (H,W) metres, 0 where there is none. Raises UserError where it is missing or malformed."""
+        ...
+
+
+def ground_truth_reader(source: KittiRaw, kind: Literal["velodyne", "improved"], cache: Path | None) -> GroundTruth:
+    """Ground truth of a source: "velodyne" is that of the eigen protocol, "improved" the annotated depth maps.
+
+    `cache` is a folder for what is made from scans; None makes it each time.
+    """
+    return VelodyneGroundTruth(source, cache) if kind == "velodyne" else DepthMapGroundTruth(source)
+
+
+@dataclass(frozen=True)
+class DepthMapGroundTruth:
+    """KITTI's improved ground truth, and the dense depth of the embedded world: 16-bit PNG / 256."""
+
+    source: KittiRaw
+
+    def has(self, ref: FrameRef) -> bool:
+        """Whether the depth map is there."""
+        return self.source.depth_map_path(ref) is not None
+
+    def __call__(self, ref: FrameRef) -> np.ndarray:
+        """float32 (H,W) metres, 0 where there is none. Raises UserError where it is missing or malformed."""
+        path = self.source.depth_map_path(ref)
+        if path is None:
+            root = self.source.root
+            raise UserError(f"no depth map for {ref.name} under {root}: get data_depth_annotated.zip (KITTI)")
+        return read_depth_png(path)
+
+
+@dataclass(frozen=True)
+class VelodyneGroundTruth:
+    """Depth from the lidar scan of the frame, made when asked for and kept in a cache.
+
+    With `quirks` it is the ground truth of the eigen protocol, see `velodyne_depth`.
+    """
+
+    source: KittiRaw
+    cache: Path | None
+    quirks: bool = True
+
+    def has(self, ref: FrameRef) -> bool:
+        """Whether the scan is there."""
+        return self.source.scan_path(ref) is not None
+
+    def __call__(self, ref: FrameRef) -> np.ndarray:
+        """float32 (H,W) metres, 0 where there is none. Raises UserError where scan or calibration is malformed."""
+        path = self.source.scan_path(ref)
+        if path is None:
+            raise UserError(f"no scan for {ref.name}: {ref.folder}/velodyne_points is not under {self.source.root}")
+        cameras, lidar = self.source.cameras(ref), self.source.reference_from_velodyne(ref)
+        if self.cache is None:
+            return velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks)
+        camera = cameras.camera(ref.side)
+        entry = self.cache / f"{_cache_key(path, cameras, lidar, ref.side, self.quirks)}.npz"
+        depth = _load_sparse(entry, camera.height, camera.width)
+        if depth is None:
+            depth = velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks)
+            _save_sparse(entry, depth)
+        return depth
+
+
+def read_scan(path: Path) -> np.ndarray:
+    """A lidar scan in KITTI's format: float32 (N,4), x forward, y left, z up in metres, and reflectance.
+
+    Raises UserError where the file cannot be read or its length is not that of whole points.
+    """
+    try:
+        size = path.stat().st_size
+        if size == 0 or size % _BYTES_PER_POINT or size > _MAX_SCAN_BYTES:
+            raise UserError(f"{path}: {size:,} bytes are not a scan (a multiple of {_BYTES_PER_POINT}); get it again")
+        return np.fromfile(path, dtype="<f4").reshape(-1, 4)
+    except OSError as error:
+        raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None
+
+
+def velodyne_depth(
+    scan: np.ndarray, cameras: CameraPair, reference_from_velodyne: np.ndarray, side: str, quirks: bool = True
+) -> np.ndarray:
+    """Depth of a scan's points in a camera: float32 (H,W) metres, 0 where no point falls.
+
+    Args:
+        scan: float32 (N,4), see `read_scan`; points with a number that is not finite are left out.
+        cameras: the rectified cameras; the depth map has the size of the one on `side` ('l' or 'r').
+        reference_from_velodyne: float64 (4,4), metres.
+        quirks: as all published numbers on the eigen test images have it: depth is the lidar's forward distance x
+            instead of the camera's z, points behind the lidar are dropped, pixels are round(u) - 1, and pixels
+            that collide are found by an index that wraps a column early. Without: camera z, round(u), pixel by pixel.
+    """
+    camera = cameras.camera(side)
+    points = scan[np.isfinite(scan).all(axis=1), :3].astype(np.float64)
+    if quirks:
+        points = points[points[:, 0] >= 0]
+    rectified = np.eye(4)
+    rectified[:3, :3] = cameras.rectification
+    projection = camera.projection @ rectified @ reference_from_velodyne
+    u, v, z = projection @ np.vstack((points.T, np.ones(len(points))))
+    if quirks:
+        depth, shift, visible = points[:, 0], 1, z != 0
+    else:
+        depth, shift, visible = z, 0, z > 0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        column, row = np.round(u / z) - shift, np.round(v / z) - shift
+    # Bounds are checked before the cast: a point beside the camera may project beyond any integer.
+    visible &= (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    pixels = row[visible].astype(np.int64), column[visible].astype(np.int64)
+    return _nearest(*pixels, depth[visible].astype(np.float32), camera.height, camera.width, quirks)
+
+
+def _nearest(
+    row: np.ndarray, column: np.ndarray, depth: np.ndarray, height: int, width: int, quirks: bool
+) -> np.ndarray:
+    """The nearest depth of each pixel.
+
+    The published code numbers pixel (r, c) as r (W-1) + c - 1, so (r, W-1) and (r+1, 0) count as one: the pixel of
+    the first point in the scan gets the nearest depth of both, the other keeps its own last point. Both columns
+    lie outside the crop of the eigen protocol.
+    """
+    image = np.zeros((height, width), np.float32)
+    image[row, column] = depth
+    if depth.size:
+        index = row * (width - 1) + column - 1 if quirks else row * width + column
+        _, first, group = np.unique(index, return_index=True, return_inverse=True)
+        nearest = np.full(first.size, np.inf, np.float32)
+        np.minimum.at(nearest, group, depth)
+        image[row[first], column[first]] = nearest
+    return image
+
+
+def _cache_key(path: Path, cameras: CameraPair, lidar: np.ndarray, side: str, quirks: bool) -> str:
+    """Everything the depth depends on; the scan stands for itself by path, size and time of change."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None
+    camera = cameras.camera(side)
+    parts = (_CODE_VERSION, path.resolve(), stat.st_size, stat.st_mtime_ns, camera.width, camera.height, quirks)
+    digest = hashlib.sha256(repr(parts).encode())
+    for matrix in (camera.projection, cameras.rectification, lidar):
+        digest.update(np.ascontiguousarray(matrix, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _load_sparse(entry: Path, height: int, width: int) -> np.ndarray | None:
+    """The depth of a cache entry, or None where there is none or it is damaged: it is then made anew."""
+    try:
+        with np.load(entry, allow_pickle=False) as arrays:
+            index, depth = arrays["index"], arrays["depth"]
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error):
+        return None
+    fits = index.dtype == np.uint32 and depth.dtype == np.float32 and index.ndim == 1 and index.shape == depth.shape
+    if not fits or (index >= height * width).any() or not (np.isfinite(depth) & (depth > 0)).all():
+        return None
+    image = np.zeros(height * width, np.float32)
+    image[index] = depth
+    return image.reshape(height, width)
+
+
+def _save_sparse(entry: Path, depth: np.ndarray) -> None:
+    """Writes aside and renames. A cache that cannot be written costs time, not the evaluation: a warning."""
+    index = np.flatnonzero(depth)
+    temporary = None
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=entry.parent, suffix=".part", delete=False) as file:
+            temporary = file.name
+            np.savez(file, index=index.astype(np.uint32), depth=depth.ravel()[index])
+        os.replace(temporary, entry)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        warnings.warn(f"the ground-truth cache {entry.parent} cannot be written: {error}", stacklevel=2)

@@ -1,0 +1,24 @@
+"""Self-supervised monocular depth with DejaVu.
+
+model = depth.load_model("runs/NAME")
+out = model.predict("photo.jpg")
+out.depth  # float32 (H,W), in out.unit
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from depth.api import DepthModel
+
+__all__ = ["load_model"]
+
+
+def load_model(path: str | os.PathLike[str], device: str | None = None, scale: float | None = None) -> DepthModel:
+    """A trained model, ready to predict; see `depth.api.load_model`, which this calls."""
+    # torch takes seconds to import; `import depth` alone must stay cheap.
+    from depth.api import load_model as load
+
+    return load(path, device, scale)

@@ -1,0 +1,220 @@
+"""Config -> modules: the only file that knows both option names and classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depth.checkpoint import find_checkpoint, load_checkpoint, load_weights
+from depth.config import MONO_DEPTH_RANGE, Config, config_from_dict, resolved
+from depth.dejavu.attention import SharedAttention
+from depth.dejavu.branch import DejaVu
+from depth.dejavu.crm import build_crm
+from depth.dejavu.edits import build_edit, default_block
+from depth.dejavu.text import TextSupervision, load_text_supervision
+from depth.losses.perceptual import PerceptualLoss
+from depth.monodepth2 import is_monodepth2_folder, load_monodepth2
+from depth.networks import build_depth_net, build_pose_net, set_initial_disparity
+from depth.objective import PhotometricOptions, SelfSupervisedObjective
+from depth.types import UserError
+
+
+def build_objective(config: Config) -> SelfSupervisedObjective:
+    """Networks, losses and, with --dejavu, the branch. `config` must be resolved.
+
+    Raises UserError where pretrained weights cannot be had or an option does not fit.
+    """
+    network, loss = config.network, config.loss
+    pretrained = network.weights_init == "pretrained"
+    depth_net = build_depth_net(network.depth_net, network.num_layers, 1, pretrained)
+    if network.initial_disparity is not None:
+        set_initial_disparity(depth_net, network.initial_disparity)
+    temporal = any(config.data.frame_ids)
+    pose_net = build_pose_net(pretrained, learn_intrinsics=config.data.learn_intrinsics) if temporal else None
+    options = PhotometricOptions(
+        min_depth=network.min_depth,
+        max_depth=network.max_depth,
+        scales=network.scales,
+        automask=not loss.disable_automasking,
+        average=loss.avg_reprojection,
+        no_ssim=loss.no_ssim,
+        learn_intrinsics=config.data.learn_intrinsics,
+    )
+    weights = {"photometric": 1.0, "smoothness": loss.disparity_smoothness} | _branch_weights(config)
+    return SelfSupervisedObjective(
+        # After the pose network: both then start from the same draws with and without attention.
+        _with_attention(depth_net, config),
+        pose_net,
+        weights,
+        options,
+        _build_branch(config) if config.dejavu.dejavu else None,
+        _build_perceptual(config) if weights.get("regeneration_lpips") or weights.get("attention_lpips") else None,
+        _build_text(config) if weights.get("text") else None,
+    )
+
+
+def _with_attention(depth_net: nn.Module, config: Config) -> nn.Module:
+    return SharedAttention(depth_net, band=config.dejavu.edit_band) if config.dejavu.dejavu_attention else depth_net
+
+
+def _branch_weights(config: Config) -> dict[str, float]:
+    options = config.dejavu
+    mse, lpips = options.dejavu_weight * options.dejavu_mse, options.dejavu_weight * options.dejavu_lpips
+    weights = {}
+    if options.dejavu:
+        weights = {"regeneration_mse": mse, "regeneration_lpips": lpips}
+        weights |= {"cyclic": options.dejavu_cyclic, "text": options.dejavu_text}
+    if options.dejavu_attention:
+        weights |= {"attention_mse": mse, "attention_lpips": lpips}
+    return weights
+
+
+def _build_branch(config: Config) -> DejaVu:
+    options = config.dejavu
+    edit = build_edit(
+        options.edit,
+        keep=options.edit_keep,
+        block=options.edit_block or default_block(config.data.width),
+        drop=options.edit_drop,
+        cutoff=options.edit_cutoff,
+        band=options.edit_band,
+    )
+    return DejaVu(edit, build_crm(options.crm, 1, options.edit), condition=options.dejavu_condition)
+
+
+def _build_perceptual(config: Config) -> PerceptualLoss:
+    return PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
+
+
+def _build_text(config: Config) -> TextSupervision:
+    options = config.dejavu
+    return load_text_supervision(options.text_model, options.text_weights, options.class_names)
+
+
+def build_optimizer(
+    config: Config, objective: nn.Module
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Adam over everything that learns, and a learning rate that falls to a tenth every scheduler_step_size epochs."""
+    train = config.train
+    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(parameters, train.learning_rate, fused=True)
+    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size, 0.1)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Networks for inference and what is known of them."""
+
+    depth_net: nn.Module  # in evaluation mode
+    pose_net: nn.Module | None
+    height: int  # rows of the network's input, pixels
+    width: int
+    min_depth: float  # depth at disparity 1, in the model's unit
+    max_depth: float
+    stereo: bool  # trained with stereo, so that its depths have a unit
+    stereo_factor: float  # metres per unit of such depths
+    path: Path  # the file or folder
+    original: bool  # a folder of the original Monodepth2 code
+    record: dict[str, Any]  # config, dataset and versions as saved with the run; empty for an original folder
+
+
+def load_trained(place: Path) -> TrainedModel:
+    """Networks from a run, a checkpoint file or an original Monodepth2 folder.
+
+    Raises UserError where there is no checkpoint, or it is damaged, or belongs to another network.
+    """
+    if not place.exists():
+        raise UserError(f"--load_weights_folder {place} does not exist")
+    if place.is_dir() and is_monodepth2_folder(place):
+        return _load_original(place)
+    path = find_checkpoint(place)
+    state = load_checkpoint(path)
+    config, networks = _config_of(state, path), _networks_of(state, path)
+    network = config.network
+    depth_net = build_depth_net(network.depth_net, network.num_layers, 1, pretrained=False)
+    depth_net = _with_attention(depth_net, config)
+    load_weights(depth_net, networks["depth"], "depth network", path)
+    pose_net = None
+    if "pose" in networks:
+        pose_net = build_pose_net(pretrained=False, learn_intrinsics=config.data.learn_intrinsics)
+        load_weights(pose_net, networks["pose"], "pose network", path)
+        pose_net.eval()
+    return TrainedModel(
+        depth_net=depth_net.eval(),
+        pose_net=pose_net,
+        height=config.data.height,
+        width=config.data.width,
+        min_depth=network.min_depth,
+        max_depth=network.max_depth,
+        stereo=config.data.use_stereo,
+        stereo_factor=1.0,
+        path=path,
+        original=False,
+        record={name: state.get(name) for name in ("config", "dataset", "versions", "progress")},
+    )
+
+
+def _load_original(folder: Path) -> TrainedModel:
+    weights = load_monodepth2(folder)
+    depth_net = build_depth_net("resnet", weights.num_layers, 1, pretrained=False)
+    load_weights(depth_net, weights.depth, "depth network", folder)
+    pose_net = None
+    if weights.pose is not None:
+        pose_net = build_pose_net(pretrained=False, num_layers=weights.pose_num_layers)
+        load_weights(pose_net, weights.pose, "pose network", folder)
+        pose_net.eval()
+    return TrainedModel(
+        depth_net=depth_net.eval(),
+        pose_net=pose_net,
+        height=weights.height,
+        width=weights.width,
+        min_depth=MONO_DEPTH_RANGE[0],
+        max_depth=MONO_DEPTH_RANGE[1],
+        stereo=weights.use_stereo,
+        # The original code trains stereo with a baseline of 0.1 where KITTI's is 0.54 m.
+        stereo_factor=5.4,
+        path=folder,
+        original=True,
+        record={},
+    )
+
+
+def load_into(objective: SelfSupervisedObjective, place: Path) -> None:
+    """Starts an objective's networks from trained ones. Raises UserError where they do not fit."""
+    trained = load_trained(place)
+    load_weights(objective.depth_net, trained.depth_net.state_dict(), "depth network", trained.path)
+    if objective.pose_net is not None and trained.pose_net is not None:
+        # The head for the intrinsics is optional: it keeps its start where the other run had none, and is left out
+        # where this one has none.
+        own, given = objective.pose_net.state_dict(), trained.pose_net.state_dict()
+        head = {name: value for name, value in own.items() if name.startswith("intrinsics.")}
+        given = {name: value for name, value in given.items() if name in own or not name.startswith("intrinsics.")}
+        load_weights(objective.pose_net, head | given, "pose network", trained.path)
+
+
+def _config_of(state: dict[str, Any], path: Path) -> Config:
+    try:
+        return resolved(config_from_dict(state["config"]))
+    except KeyError as error:
+        raise UserError(f"{path} has no entry {error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _networks_of(state: dict[str, Any], path: Path) -> dict[str, dict[str, Tensor]]:
+    """The networks' state dicts, out of a whole objective's where there is no entry of their own."""
+    networks, objective = state.get("networks"), state.get("objective")
+    if isinstance(networks, dict) and "depth" in networks:
+        return networks
+    networks = {}
+    for key, value in (objective if isinstance(objective, dict) else {}).items():
+        network, _, name = str(key).partition("_net.")
+        if network in ("depth", "pose"):
+            networks.setdefault(network, {})[name] = value
+    if "depth" not in networks:
+        raise UserError(f"{path} holds no depth network")
+    return networks

@@ -1,0 +1,81 @@
+"""The door between a command line and the project: flags to dataclasses, errors to one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from depth.types import UserError
+
+Options = TypeVar("Options")
+
+
+def parse(
+    options: type[Options],
+    description: str,
+    arguments: Sequence[str] | None = None,
+    default: Options | None = None,
+) -> Options:
+    """Flags -> an instance of the dataclass `options`, every field a flag without its group's prefix.
+
+    Args:
+        options: a dataclass with documented fields.
+        description: first lines of --help.
+        arguments: default sys.argv[1:].
+        default: what flags that are not given are; default the dataclass's own defaults.
+
+    Raises:
+        UserError: a flag or a value that is not known, in one line.
+        SystemExit: after --help.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                tyro.conf.OmitArgPrefixes[options],
+                args=list(arguments) if arguments is not None else None,
+                description=description,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                config=(tyro.conf.FlagCreatePairsOff,),
+                use_underscores=True,
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise UserError(_one_line(complaint.getvalue())) from None
+        raise
+
+
+def _one_line(box: str) -> str:
+    """The first section of tyro's framed message, unwrapped."""
+    rows = [re.sub(r"^[│╭╰]\s?|\s*[│╮╯]$", "", row) for row in box.splitlines()]
+    section = []
+    for row in rows[1:]:
+        if row.startswith("──"):
+            break
+        section.append(row.strip())
+    message = re.sub(
+        r"no type matching \{None\}\|(\w+) could be instantiated from", r"\1 expected, not", " ".join(section)
+    )
+    message = re.sub(r"\s*Got errors:.*", "", message)
+    return f"{' '.join(message.split())} (--help lists every flag)"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Calls a script's main; a UserError becomes one line on stderr and exit code 2, a bug keeps its traceback."""
+    try:
+        main()
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader (head, less) has left; Python would complain once more while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""DejaVu: edits, regeneration modules, losses and the branch that joins them."""

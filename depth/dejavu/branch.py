@@ -1,0 +1,58 @@
+"""The DejaVu branch: redact the target image, regenerate it from what is left and from the network's prediction."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth.types import Regeneration, UserError
+
+CONDITIONS = ("prediction", "detached", "none")
+
+
+class DejaVu(nn.Module):
+    """Target image and prediction C -> Regeneration. For training only; it adds nothing to inference.
+
+    Args:
+        edit: redacts an image (B,3,H,W), a kornia augmentation of depth.dejavu.edits; its draws come from torch's
+            global generator.
+        crm: (redacted (B,3,H,W), C (B,N,H,W)) -> regenerated (B,3,H,W).
+        condition: what the CRM is given for C. `prediction`: the prediction, so that the loss reaches its network;
+            `detached`: the prediction without gradient, so that only the CRM learns; `none`: the constant 1, which
+            leaves the CRM its size but no knowledge of the scene. The last two are controls.
+        normalise: divide the prediction by its own mean, per image and channel. For disparity, so that the
+            branch cannot push the scale of a monocular model; not for class scores or normals.
+
+    Raises UserError for an unknown condition.
+    """
+
+    def __init__(self, edit: nn.Module, crm: nn.Module, condition: str = "prediction", normalise: bool = True) -> None:
+        super().__init__()
+        if condition not in CONDITIONS:
+            raise UserError(f"unknown DejaVu condition {condition!r}; choose one of: {', '.join(CONDITIONS)}")
+        self.edit = edit
+        self.crm = crm
+        self.condition = condition
+        self.normalise = normalise
+
+    def forward(self, target: Tensor, prediction: Tensor) -> Regeneration:
+        """target: (B,3,H,W), the clean image in [0,1]. prediction: (B,N,h,w), resized bilinearly to HxW.
+
+        Returns both images (B,3,H,W) in float32; neither is clamped.
+        """
+        if target.ndim != 4 or prediction.ndim != 4 or len(target) != len(prediction):
+            raise ValueError(f"DejaVu takes (B,3,H,W) and (B,N,h,w), got {target.shape} and {prediction.shape}")
+        redacted = self.edit(target)
+        regenerated = self.crm(redacted, self._condition(prediction, target.shape[-2:]))
+        return Regeneration(redacted=redacted, regenerated=regenerated.float())
+
+    def _condition(self, prediction: Tensor, size: torch.Size) -> Tensor:
+        """C as the CRM sees it, float32 (B,N,H,W)."""
+        if self.condition == "none":
+            return prediction.new_ones((*prediction.shape[:2], *size), dtype=torch.float32)
+        c = prediction.detach() if self.condition == "detached" else prediction
+        c = c.float()
+        if c.shape[-2:] != size:
+            c = F.interpolate(c, size, mode="bilinear")
+        return c / c.mean((2, 3), keepdim=True) if self.normalise else c

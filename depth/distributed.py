@@ -1,0 +1,110 @@
+"""Several processes: what torchrun puts into the environment, and what ranks tell each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from depth.types import UserError
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process's place. Alone: rank 0 of 1."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
+    """The device called `name`, or this rank's GPU, or the CPU. Raises UserError where it is not there."""
+    if name is None:
+        name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return device
+
+
+# The others wait while rank 0 validates. A rank that dies is noticed by its closed connection, or by torchrun.
+_PATIENCE = timedelta(hours=1)
+
+
+@contextmanager
+def process_group(device_name: str | None) -> Iterator[Process]:
+    """Joins torchrun's group (NCCL on GPUs, gloo on CPUs) where its environment is set, and leaves it at the end.
+
+    On an error it does not leave: the others would learn of the closed connection, and complain of it, before this
+    process has told what went wrong. Raises UserError, with the rank, for a UserError inside and for lost peers.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    device = choose_device(device_name, local_rank)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if world_size == 1:
+        yield Process(0, 1, device)
+        return
+    rank = int(os.environ["RANK"])
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        yield Process(rank, world_size, device)
+    except UserError as error:
+        raise UserError(f"process {rank} of {world_size}: {error}") from None
+    except RuntimeError as error:
+        if not _lost_peer(error):
+            raise
+        raise UserError(f"process {rank} of {world_size}: another process has ended; its error stands above") from None
+    dist.destroy_process_group()
+
+
+def _lost_peer(error: RuntimeError) -> bool:
+    """Whether a collective failed because another process is gone; gloo says so in the text alone."""
+    text = str(error)
+    return isinstance(error, dist.DistError) or ("gloo" in text and ("peer" in text or "Broken pipe" in text))
+
+
+def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """Mean of a tensor over all ranks; the tensor itself where there is one process."""
+    if not dist.is_initialized():
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
+def any_rank(on_device: torch.Tensor, *wishes: bool) -> tuple[bool, ...]:
+    """Whether any rank says yes, an answer for each question: one exchange, and one wait for the device.
+
+    Args:
+        on_device: scalar bool, not yet known to the host.
+        wishes: known to the host.
+    """
+    if not dist.is_initialized():
+        return (bool(on_device), *wishes)
+    flags = torch.cat([on_device.detach().float().reshape(1), on_device.new_tensor(wishes, dtype=torch.float32)])
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return tuple(bool(flag) for flag in flags.tolist())
+
+
+def gather_to_main(value: Any) -> list[Any]:
+    """Every rank's value, by rank, on rank 0; an empty list on the others. The value alone with one process."""
+    if not dist.is_initialized():
+        return [value]
+    values = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(value, values)
+    return values or []

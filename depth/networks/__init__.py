@@ -1,0 +1,92 @@
+"""Networks by name. Constructors take plain arguments in the order given at each table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from depth.networks.depth_net import DepthNet
+from depth.networks.packnet import PACKNET01, PACKNET_SLIM, PackNet
+from depth.networks.pose_net import PoseNet
+from depth.types import UserError
+
+
+def _resnet(num_layers: int, num_channels: int, pretrained: bool) -> nn.Module:
+    return DepthNet(num_layers, num_channels, pretrained)
+
+
+def _packnet(num_layers: int, num_channels: int, pretrained: bool) -> nn.Module:
+    return PackNet(PACKNET01, num_channels)
+
+
+def _packnet_slim(num_layers: int, num_channels: int, pretrained: bool) -> nn.Module:
+    return PackNet(PACKNET_SLIM, num_channels)
+
+
+# (num_layers, num_channels, pretrained) -> module: image (B,3,H,W) -> DepthOutput. num_layers and pretrained
+# concern ResNet encoders; PackNet has one depth and, as published, no ImageNet weights.
+DEPTH_NETS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    "resnet": _resnet,
+    "packnet": _packnet,
+    "packnet_slim": _packnet_slim,
+}
+
+# (num_layers, pretrained, learn_intrinsics) -> module: pair (B,6,H,W) in time order -> axis-angle and
+# translation (B,6).
+POSE_NETS: dict[str, Callable[[int, bool, bool], nn.Module]] = {"resnet": PoseNet}
+
+
+def build_depth_net(name: str, num_layers: int = 18, num_channels: int = 1, pretrained: bool = False) -> nn.Module:
+    """A depth network: image (B,3,H,W) in [0,1] -> DepthOutput.
+
+    Args:
+        name: one of DEPTH_NETS.
+        num_layers: of a ResNet encoder, 18, 34, 50 or 101; PackNet has none to choose.
+        num_channels: prediction channels C, 1 for depth.
+        pretrained: ImageNet weights where the network has any; PackNet always starts from scratch.
+
+    Raises:
+        UserError: unknown name or num_layers, or the pretrained weights cannot be had.
+    """
+    return _choose(DEPTH_NETS, name, "depth")(num_layers, num_channels, pretrained)
+
+
+def build_pose_net(
+    pretrained: bool = False, num_layers: int = 18, name: str = "resnet", learn_intrinsics: bool = False
+) -> nn.Module:
+    """A pose network: pair (B,6,H,W) in [0,1], in time order -> (B,6), axis-angle (rad) and translation.
+
+    Args:
+        pretrained: ImageNet weights for the encoder.
+        num_layers: of the ResNet encoder, 18, 34, 50 or 101.
+        name: one of POSE_NETS.
+        learn_intrinsics: adds the head for the camera's intrinsics.
+
+    Raises:
+        UserError: unknown name or num_layers, or the pretrained weights cannot be had.
+    """
+    return _choose(POSE_NETS, name, "pose")(num_layers, pretrained, learn_intrinsics)
+
+
+def set_initial_disparity(depth_net: nn.Module, disparity: float) -> None:
+    """Sets the biases of a depth network's heads so that an untrained one predicts about this disparity everywhere.
+
+    A sigmoid alone starts at 0.5, a depth of 0.2, where a pose network's first steps move the image by several
+    pixels and a network from scratch may settle on an inside-out scene. From afar the first warps are small.
+
+    Args:
+        depth_net: one of DEPTH_NETS.
+        disparity: in (0,1).
+    """
+    for name, module in depth_net.named_modules():
+        if name.endswith("heads"):
+            for head in module:
+                nn.init.constant_(head.bias, math.log(disparity / (1 - disparity)))
+
+
+def _choose(table: Mapping[str, Callable[..., nn.Module]], name: str, kind: str) -> Callable[..., nn.Module]:
+    if name not in table:
+        raise UserError(f"unknown {kind} network '{name}'; choose from {', '.join(table)}")
+    return table[name]

@@ -1,0 +1,212 @@
+"""The self-supervised objective: the one place where networks and losses meet, and the one module DDP wraps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth.dejavu.attention import SharedAttention
+from depth.dejavu.branch import DejaVu
+from depth.dejavu.losses import cyclic_loss, regeneration_mse
+from depth.dejavu.text import TextSupervision
+from depth.geometry import (
+    disparity_to_depth,
+    invert_transform,
+    matrix_from_intrinsics,
+    transform_from_axis_angle,
+    warp,
+)
+from depth.losses.fused import reprojection_loss
+from depth.losses.perceptual import PerceptualLoss
+from depth.losses.smoothness import edge_aware_smoothness
+from depth.types import DepthOutput, FrameBatch, LossTerms, Regeneration, StepOutput
+
+
+@dataclass(frozen=True)
+class PhotometricOptions:
+    """How the photometric loss is formed; the defaults are Monodepth2's."""
+
+    min_depth: float = 0.1  # metres, or the model's unit
+    max_depth: float = 100.0
+    scales: tuple[int, ...] = (0, 1, 2, 3)  # decoder scales that take part
+    automask: bool = True
+    average: bool = False  # mean over sources instead of the minimum
+    no_ssim: bool = False
+    learn_intrinsics: bool = False  # K is the pose network's instead of the batch's
+
+
+class SelfSupervisedObjective(nn.Module):
+    """FrameBatch -> StepOutput.
+
+    Args:
+        depth_net: image (B,3,H,W) -> DepthOutput; a SharedAttention also reconstructs its image here.
+        pose_net: pair of images in time order (B,6,H,W) -> axis-angle and translation (B,6) of the transform
+            from the earlier to the later camera's frame; None where every source is the other stereo camera.
+            With options.learn_intrinsics it also has `pose_and_intrinsics`, see depth.networks.pose_net.
+        weights: term name -> weight; a term whose weight is 0 or absent is not computed.
+        options: how the photometric loss is formed.
+        dejavu: the regeneration branch, or None.
+        perceptual: frozen LPIPS; needed where `regeneration_lpips` or `attention_lpips` has a weight.
+        text: frozen CLIP; needed where `text` has a weight.
+    """
+
+    def __init__(
+        self,
+        depth_net: nn.Module,
+        pose_net: nn.Module | None,
+        weights: dict[str, float],
+        options: PhotometricOptions = PhotometricOptions(),
+        dejavu: DejaVu | None = None,
+        perceptual: PerceptualLoss | None = None,
+        text: TextSupervision | None = None,
+    ) -> None:
+        super().__init__()
+        self.depth_net = depth_net
+        self.pose_net = pose_net
+        self.weights = {name: weight for name, weight in weights.items() if weight}
+        self.options = options
+        self.dejavu = dejavu
+        self.perceptual = perceptual
+        self.text = text
+        self.warp, self.reprojection_loss = warp, reprojection_loss
+
+    def forward(self, batch: FrameBatch) -> StepOutput:
+        """One training step's loss. Raises ValueError where a temporal source meets no pose network."""
+        # With its reconstruction in evaluation mode too: the pictures are looked at.
+        output = self._predict(batch.target_aug, reconstruct=True)
+        source_from_target, learned = self._predict_motion(batch)
+        with torch.autocast(batch.target.device.type, enabled=False):
+            disparities = [output.disparities[scale].float() for scale in self.options.scales]
+            depth = self._full_resolution_depth(disparities, batch.target.shape[-2:])
+            intrinsics = batch.intrinsics if learned is None else learned
+            synthesized = self.warp(batch.sources, depth, source_from_target, intrinsics)
+            photometric, active = self.reprojection_loss(
+                batch.target,
+                synthesized,
+                batch.sources,
+                automask=self.options.automask,
+                average=self.options.average,
+                no_ssim=self.options.no_ssim,
+            )
+            terms = {"photometric": photometric}
+            if "smoothness" in self.weights:
+                terms["smoothness"] = self._smoothness(disparities, batch.target)
+        regeneration = None
+        if self.dejavu is not None:
+            regeneration = self.dejavu(batch.target, output.disparities[0])
+            terms |= self._regeneration_terms(regeneration, batch.target, output)
+        attention = None
+        if isinstance(self.depth_net, SharedAttention):
+            attention = Regeneration(output.extras["redacted"], output.extras["reconstruction"])
+            terms |= self._image_terms("attention", attention.regenerated, batch.target_aug)
+        losses = LossTerms(terms)
+        return StepOutput(
+            loss=losses.total(self.weights),
+            terms=losses,
+            disparity=output.disparities[0],
+            synthesized=synthesized[:, :, :, 0],
+            active=active[:, :1],
+            source_from_target=source_from_target,
+            regeneration=regeneration,
+            intrinsics=learned,
+            attention=attention,
+        )
+
+    def compile_parts(self) -> None:
+        """torch.compile for networks, warp and photometric loss; weights keep their names."""
+        for network in (self.depth_net, self.pose_net, self.dejavu and self.dejavu.crm):
+            if network is not None:
+                network.compile()
+        self.warp, self.reprojection_loss = torch.compile(warp), torch.compile(reprojection_loss)
+
+    def inference_networks(self) -> dict[str, dict[str, Tensor]]:
+        """State dicts of what is used after training: "depth", and "pose" where there is one. Never DejaVu."""
+        networks = {"depth": self.depth_net, "pose": self.pose_net}
+        return {name: network.state_dict() for name, network in networks.items() if network is not None}
+
+    def _predict(self, image: Tensor, reconstruct: bool) -> DepthOutput:
+        if isinstance(self.depth_net, SharedAttention):
+            return self.depth_net(image, reconstruct)
+        return self.depth_net(image)
+
+    def predict_poses(self, batch: FrameBatch) -> Tensor:
+        """source_from_target (B,N,4,4), float32; the other camera's comes from the calibration.
+
+        All pairs go through the network in one pass and in time order, because a network that always sees
+        the earlier frame first has one direction of motion to learn; for earlier sources it is inverted.
+        """
+        return self._predict_motion(batch)[0]
+
+    def _predict_motion(self, batch: FrameBatch) -> tuple[Tensor, Tensor | None]:
+        """The poses, and K (B,3,3) where it is learned: a sample's pairs share a camera, so it is their mean."""
+        temporal = [i for i, offset in enumerate(batch.offsets) if offset]
+        poses: list[Tensor] = [batch.stereo_from_target] * len(batch.offsets)
+        intrinsics = None
+        if temporal:
+            if self.pose_net is None:
+                raise ValueError(f"sources at offsets {batch.offsets} need a pose network")
+            pairs = [self._in_time_order(batch, i) for i in temporal]
+            if self.options.learn_intrinsics:
+                motion, camera = self.pose_net.pose_and_intrinsics(torch.cat(pairs))
+                intrinsics = matrix_from_intrinsics(camera.float().view(len(pairs), -1, 4).mean(0))
+            else:
+                motion = self.pose_net(torch.cat(pairs))
+            motion = motion.float()
+            with torch.autocast(batch.target.device.type, enabled=False):
+                later_from_earlier = transform_from_axis_angle(motion[:, :3], motion[:, 3:]).chunk(len(temporal))
+            for i, transform in zip(temporal, later_from_earlier, strict=True):
+                poses[i] = transform if batch.offsets[i] > 0 else invert_transform(transform)
+        return torch.stack(poses, 1), intrinsics
+
+    @staticmethod
+    def _in_time_order(batch: FrameBatch, source: int) -> Tensor:
+        pair = [batch.target_aug, batch.sources_aug[:, source]]
+        return torch.cat(pair if batch.offsets[source] > 0 else pair[::-1], 1)
+
+    def _full_resolution_depth(self, disparities: list[Tensor], size: torch.Size) -> Tensor:
+        full = [d if d.shape[-2:] == size else F.interpolate(d, size, mode="bilinear") for d in disparities]
+        return disparity_to_depth(torch.cat(full, 1), self.options.min_depth, self.options.max_depth)
+
+    def _smoothness(self, disparities: list[Tensor], target: Tensor) -> Tensor:
+        terms = []
+        for scale, disparity in zip(self.options.scales, disparities, strict=True):
+            image = F.avg_pool2d(target, 2**scale) if scale else target
+            terms.append(edge_aware_smoothness(disparity, image) / 2**scale)
+        return torch.stack(terms).mean()
+
+    def _regeneration_terms(self, regeneration: Regeneration, target: Tensor, output: DepthOutput) -> dict[str, Tensor]:
+        terms = self._image_terms("regeneration", regeneration.regenerated, target)
+        if "cyclic" in self.weights:
+            with untracked_norms(self.depth_net):
+                again = self._predict(regeneration.regenerated, reconstruct=False).disparities[0]
+            terms["cyclic"] = cyclic_loss(again, output.disparities[0])
+        if "text" in self.weights:
+            terms["text"] = self.text(regeneration.regenerated, target)
+        return terms
+
+    def _image_terms(self, name: str, regenerated: Tensor, target: Tensor) -> dict[str, Tensor]:
+        terms = {}
+        if f"{name}_mse" in self.weights:
+            terms[f"{name}_mse"] = regeneration_mse(regenerated, target)
+        if f"{name}_lpips" in self.weights:
+            terms[f"{name}_lpips"] = self.perceptual(regenerated, target)
+        return terms
+
+
+@contextmanager
+def untracked_norms(network: nn.Module) -> Iterator[None]:
+    """Batch norms keep their running statistics inside: those are of real frames, which inference sees."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

@@ -1,0 +1,198 @@
+"""What predict.py leaves on the disk: per frame a 16-bit PNG, a .npy, a picture and a point cloud; per clip a video
+and a sidecar that says what the numbers mean.
+
+Everything is written aside and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from depth.api import Prediction
+from depth.pointcloud import point_cloud
+from depth.report import make_folder
+from depth.types import UserError
+
+PNG_SCALE = 256.0  # KITTI's: stored value = depth * 256, 0 is "no depth"
+VIDEO_CODEC = "mp4v"  # MPEG-4 part 2: the one that every build of OpenCV encodes
+_MAX_VIDEO_WIDTH = 3840
+_JPEG_QUALITY = 95
+COLOUR_MAPS = {
+    "magma": cv2.COLORMAP_MAGMA,
+    "inferno": cv2.COLORMAP_INFERNO,
+    "viridis": cv2.COLORMAP_VIRIDIS,
+    "turbo": cv2.COLORMAP_TURBO,
+    "grey": None,
+}
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """A colour map over inverse depth, fixed for a clip."""
+
+    name: str  # one of COLOUR_MAPS
+    near: float  # depth at the bright end
+    far: float  # depth at the dark end
+
+    def paint(self, inverse_depth: np.ndarray) -> np.ndarray:
+        """(H,W) 1 / unit -> uint8 (H,W,3) BGR."""
+        low, high = 1 / self.far, 1 / self.near
+        levels = (255 * ((inverse_depth - low) / (high - low)).clip(0, 1)).astype(np.uint8)
+        chosen = COLOUR_MAPS[self.name]
+        return cv2.cvtColor(levels, cv2.COLOR_GRAY2BGR) if chosen is None else cv2.applyColorMap(levels, chosen)
+
+
+def colouring_of(inverse_depths: Sequence[np.ndarray], name: str) -> Colouring:
+    """Colours from the 2nd to the 98th percentile of some frames' inverse depths (h,w)."""
+    low, high = np.quantile(np.concatenate([each.ravel() for each in inverse_depths]), (0.02, 0.98))
+    # A flat prediction must not divide by zero.
+    return Colouring(name, near=float(1 / max(high, low * 1.001)), far=float(1 / low))
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """Which files a frame gets, and where.
+
+    `stem` plus _depth.png, _depth.npy, _colour.jpg and .ply are the names.
+    """
+
+    folder: Path
+    kinds: frozenset[str]  # of "png", "npy", "colour", "ply"
+    colouring: Colouring
+    ply_max_depth: float | None
+
+    def write(
+        self, stem: str, picture: np.ndarray, prediction: Prediction, intrinsics: np.ndarray | None
+    ) -> np.ndarray:
+        """Writes one frame's files.
+
+        Args:
+            stem: of the files' names.
+            picture: uint8 (H,W,3) RGB.
+            prediction: its depth.
+            intrinsics: K, (3,3), pixels at H x W; needed for "ply".
+
+        Returns:
+            The colour picture, uint8 (H,W,3) BGR.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        painted = self.colouring.paint(prediction.inverse_depth)
+        if "png" in self.kinds:
+            write_aside(self.folder / f"{stem}_depth.png", depth_png(prediction.depth))
+        if "npy" in self.kinds:
+            write_aside(self.folder / f"{stem}_depth.npy", _npy(prediction.depth))
+        if "colour" in self.kinds:
+            jpeg = cv2.imencode(".jpg", painted, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))[1]
+            write_aside(self.folder / f"{stem}_colour.jpg", jpeg.data)
+        if "ply" in self.kinds and intrinsics is not None:
+            cloud = point_cloud(prediction.depth, picture, intrinsics, self.ply_max_depth)
+            write_aside(self.folder / f"{stem}.ply", cloud.to_ply())
+        return painted
+
+    def describe(self, unit: str) -> dict[str, Any]:
+        """What the files hold, for the sidecar."""
+        colours = f"{self.colouring.name} over inverse depth, bright at {self.colouring.near:.6g} {unit}"
+        texts = {
+            "png": (
+                "*_depth.png",
+                f"16-bit grey PNG: depth = value / {PNG_SCALE:g}; 0 is none, 65535 is 255.996 or more",
+            ),
+            "npy": ("*_depth.npy", "NumPy float32 (H,W): depth"),
+            "colour": ("*_colour.jpg", f"{colours}, dark at {self.colouring.far:.6g}"),
+            "ply": ("*.ply", "points x right, y down, z forward, in the depth's unit, with the image's colours"),
+        }
+        return {name: text for kind, (name, text) in texts.items() if kind in self.kinds}
+
+
+def depth_png(depth: np.ndarray) -> bytes:
+    """(H,W) -> a 16-bit PNG with depth * 256, from 1, as 0 would say "none", to 65535."""
+    values = np.clip(np.round(depth * PNG_SCALE), 1, 65535).astype(np.uint16)
+    return cv2.imencode(".png", values)[1].tobytes()
+
+
+def _npy(depth: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, depth.astype("<f4"), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def write_aside(path: Path, content: bytes | memoryview) -> None:
+    """Writes aside and renames; unlike depth.checkpoint.write_file it does not wait for the disk, since a lost
+    prediction is soon made again. Raises UserError."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_sidecar(path: Path, facts: dict[str, Any]) -> None:
+    """JSON with a line per entry. Raises UserError where it cannot be written."""
+    write_aside(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def frame_record(name: str, picture: np.ndarray, intrinsics: np.ndarray | None) -> dict[str, Any]:
+    """A frame's entry in the sidecar: its size and, where they are known, its intrinsics, in pixels."""
+    record: dict[str, Any] = {"name": name, "width": picture.shape[1], "height": picture.shape[0]}
+    if intrinsics is not None:
+        places = {"fx": (0, 0), "fy": (1, 1), "cx": (0, 2), "cy": (1, 2)}
+        record |= {key: round(float(intrinsics[place]), 4) for key, place in places.items()}
+    return record
+
+
+class SideBySide:
+    """An mp4 of images with their painted depth on the right; a frame of another size is fitted to the first one's.
+
+    Args:
+        path: the file; it appears under its name when `finish` is called; `close` ends the matter either way.
+        fps: frames a second.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path, self.fps = path, fps
+        self.aside = path.with_name(f".{os.getpid()}.{path.name}")
+        self.writer: cv2.VideoWriter | None = None
+        self.size = (0, 0)  # width, height of one half, pixels
+
+    def add(self, picture: np.ndarray, painted: np.ndarray) -> None:
+        """Appends uint8 (H,W,3) RGB and (H,W,3) BGR. Raises UserError where the video cannot be written."""
+        if self.writer is None:
+            self.writer = self._open(picture.shape[1], picture.shape[0])
+        halves = (cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), painted)
+        self.writer.write(np.concatenate([cv2.resize(half, self.size) for half in halves], 1))
+
+    def finish(self) -> None:
+        """Ends the file and gives it its name."""
+        if self.writer is not None:
+            self.writer.release()
+            os.replace(self.aside, self.path)
+
+    def close(self) -> None:
+        """Removes what has not been finished."""
+        if self.writer is not None:
+            self.writer.release()
+            self.aside.unlink(missing_ok=True)
+
+    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+        shrink = min(1.0, _MAX_VIDEO_WIDTH / (2 * width))
+        # The codec wants even sides.
+        self.size = max(2, int(width * shrink) // 2 * 2), max(2, int(height * shrink) // 2 * 2)
+        make_folder(self.path.parent)
+        code = cv2.VideoWriter.fourcc(*VIDEO_CODEC)
+        writer = cv2.VideoWriter(str(self.aside), code, self.fps, (2 * self.size[0], self.size[1]))
+        if not writer.isOpened():
+            raise UserError(f"{self.path} cannot be written as a video (codec {VIDEO_CODEC}); --video no does without")
+        return writer

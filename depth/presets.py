@@ -1,0 +1,36 @@
+"""--preset: tables of defaults for train.py. A flag that is given counts more than the preset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from depth.cli import parse
+from depth.config import Config
+from depth.options import DataOptions, DejaVuOptions, TrainOptions
+from depth.types import UserError
+
+# Monodepth2's settings (Godard et al., ICCV 2019). Ours: the batches of 4, which are for the GPU's memory.
+PRESETS: Mapping[str, Config] = {
+    "kitti": Config(
+        data=DataOptions(height=192, width=640),
+        train=TrainOptions(batch_size=12, num_epochs=20, learning_rate=1e-4, scheduler_step_size=15),
+    ),
+    "kitti_hr": Config(data=DataOptions(height=320, width=1024), train=TrainOptions(batch_size=4)),
+    "small_gpu": Config(data=DataOptions(height=192, width=640), train=TrainOptions(batch_size=4)),
+    "demo": Config(data=DataOptions(dataset="synthetic", use_stereo=True), dejavu=DejaVuOptions(dejavu=True)),
+}
+
+
+def parse_training(description: str, arguments: Sequence[str] | None = None) -> Config:
+    """The flags of train.py, with --preset's defaults under them.
+
+    Raises:
+        UserError: a flag or a value that is not known, or a preset for a run that is resumed.
+        SystemExit: after --help.
+    """
+    config = parse(Config, description, arguments)
+    if config.train.preset is None:
+        return config
+    if config.log.resume:
+        raise UserError("--preset has no place beside --resume: a run goes on with its own options")
+    return parse(Config, description, arguments, PRESETS[config.train.preset])

@@ -1,0 +1,122 @@
+"""The values that pass between the rooms: frozen dataclasses, shapes and units per field.
+
+B samples, N sources, F = 1 + N frames, S scales, C prediction channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class UserError(Exception):
+    """Something the user can mend: one line that says what is wrong, where, and what to do.
+
+    The scripts print it without a traceback and exit with code 2. Every parser, reader and
+    option check of the project raises this type, and no other, for bad input.
+    """
+
+
+class _TensorRecord:
+    """Moves every tensor field of a frozen dataclass; other fields are left alone."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        return self._map(lambda t: t.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        return self._map(lambda t: t.pin_memory())
+
+    def _map(self, function) -> Self:
+        changes = {f.name: function(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class RawBatch(_TensorRecord):
+    """What the loader hands over: 8-bit frames at training size and the draws to be applied on the device."""
+
+    frames: Tensor  # uint8 (B,F,3,H,W); the target first, then the sources in the order of `offsets`
+    intrinsics: Tensor  # float32 (B,3,3), pixels at H x W, before the flip
+    stereo_from_target: Tensor  # float32 (B,4,4), metres, before the flip; identity where no source is stereo
+    flip: Tensor  # bool (B,), True: mirror the sample left-right
+    jitter: Tensor  # float32 (B,4): brightness, contrast, saturation factors and hue shift; (1,1,1,0) leaves alone
+    offsets: tuple[int, ...]  # N time offsets of the sources in frames; 0 is the other camera at the same time
+    names: tuple[str, ...]  # B names for messages, "<folder> <frame> <side>"
+
+
+@dataclass(frozen=True)
+class FrameBatch(_TensorRecord):
+    """One training batch on the device. Networks see the `_aug` images, losses see the clean ones."""
+
+    target: Tensor  # float32 (B,3,H,W) in [0,1]
+    sources: Tensor  # float32 (B,N,3,H,W) in [0,1]
+    target_aug: Tensor  # as target, colour-jittered
+    sources_aug: Tensor  # as sources, with the same jitter as their target
+    intrinsics: Tensor  # float32 (B,3,3), pixels at H x W
+    stereo_from_target: Tensor  # float32 (B,4,4), metres; used for the sources whose offset is 0
+    offsets: tuple[int, ...]  # N time offsets of the sources in frames; 0 is the other camera
+    names: tuple[str, ...]  # B names
+
+    def parts(self, count: int) -> list[Self]:
+        """The batch as at most `count` smaller ones, in order; the last one takes what is left."""
+        size = -(-len(self.names) // count)
+        return [
+            replace(self._map(lambda t, s=start: t[s : s + size]), names=self.names[start : start + size])
+            for start in range(0, len(self.names), size)
+        ]
+
+
+@dataclass(frozen=True)
+class EvalSample:
+    """One image to be evaluated, on the host."""
+
+    image: Tensor  # uint8 (3,H,W) at the network's input size
+    depth: np.ndarray  # float32 (Hg,Wg) metres, 0 where there is no ground truth
+    name: str  # "<folder> <frame> <side>"
+
+
+@dataclass(frozen=True)
+class DepthOutput:
+    """What a depth network returns, in training and in evaluation alike."""
+
+    disparities: tuple[Tensor, ...]  # S x (B,C,H/2^s,W/2^s) in (0,1), finest first
+    extras: Mapping[str, Tensor] | None = None  # what an attached branch adds, e.g. DejaVu-SA's reconstruction
+
+
+@dataclass(frozen=True)
+class Regeneration:
+    """What the DejaVu branch made of a target image."""
+
+    redacted: Tensor  # (B,3,H,W), the edited image
+    regenerated: Tensor  # (B,3,H,W), the CRM's image
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Named scalar losses, unweighted; `total` adds them up."""
+
+    values: Mapping[str, Tensor]
+
+    def total(self, weights: Mapping[str, float]) -> Tensor:
+        """Weighted sum over the terms (scalar). Raises KeyError for a term without a weight."""
+        return torch.stack([weights[name] * value for name, value in self.values.items()]).sum()
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What one pass of the objective leaves: the loss to be minimised and what is worth looking at."""
+
+    loss: Tensor  # scalar
+    terms: LossTerms
+    disparity: Tensor  # (B,1,H,W) in (0,1), finest scale
+    synthesized: Tensor  # (B,N,3,H,W), the sources warped into the target at the finest scale
+    active: Tensor  # bool (B,1,H,W), True: the pixel moves and takes part in the photometric loss
+    source_from_target: Tensor  # (B,N,4,4)
+    regeneration: Regeneration | None = None
+    intrinsics: Tensor | None = None  # (B,3,3), pixels at H x W, where the pose network predicts them
+    attention: Regeneration | None = None  # what DejaVu-SA redacted and reconstructed, of the image the network saw

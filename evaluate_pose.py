@@ -1,0 +1,164 @@
+"""Evaluates the pose network on sequences: ATE over 5-frame snippets, ATE and RPE over the whole, trajectories, a plot.
+
+    python evaluate_pose.py --eval_split odom_9 --data_path kitti_odometry
+    python evaluate_pose.py --load_weights_folder runs/NAME
+
+Without KITTI data it evaluates on the test drives of the embedded synthetic world and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from datasets.locate import DataPlace, default_cache_dir, find_data
+from datasets.poses import PoseSequence, SequenceImages, format_poses, load_sequences
+from datasets.sampler import make_loader
+from datasets.sets import open_source, split_frames
+from datasets.sources import select_available
+from depth.build import TrainedModel, load_trained
+from depth.checkpoint import newest_run, write_file
+from depth.cli import parse, run
+from depth.config import PoseConfig, PoseOptions
+from depth.distributed import choose_device
+from depth.geometry import invert_transform, transform_from_axis_angle
+from depth.pose_evaluation import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
+from depth.report import make_folder
+from depth.run_folder import versions
+from depth.trajectory_plot import Track, trajectory_sheet
+from depth.types import UserError
+
+_HEADINGS = ("frames", "ATE-5", "std", "ATE", "ATE scale", "ATE 7dof", "RPE", "RPE scale", "RPE 7dof", "RPE deg")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One sequence: where the camera was, where the model puts it, and by how much that is wrong."""
+
+    sequence: PoseSequence
+    predicted: np.ndarray  # float64 (N,4,4), first_from_frame, in the model's unit
+    errors: TrajectoryErrors
+    straight: TrajectoryErrors  # of a camera that goes straight ahead at one speed: the baseline
+
+
+def main() -> None:
+    evaluate(parse(PoseConfig, __doc__).poses)
+
+
+def evaluate(options: PoseOptions) -> list[Result]:
+    """Everything from options to files."""
+    cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
+    place = find_data(options.data_path, "synthetic" if options.eval_split == "synthetic" else "kitti", cache_dir)
+    print(place.note)
+    split = "synthetic" if place.kind == "synthetic" else Path(options.eval_split).stem
+    home = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
+    model = load_trained(home)
+    if model.pose_net is None:
+        raise UserError(f"{model.path} has no pose network: it was trained with the other camera alone")
+    print(f"model: {model.path}")
+    refs = split_frames(place, options.eval_split, "test")
+    source = open_source(place.root, refs)
+    print(select_available(source, refs)[1])
+    device = choose_device(options.device)
+    pose_net = model.pose_net.to(device)
+    results = []
+    for sequence in load_sequences(place.root, refs):
+        images = SequenceImages(source, sequence.refs, model.height, model.width)
+        loader = make_loader(images, options.batch_size, torch.stack, options.num_workers)
+        batches = tqdm(loader, desc=sequence.name, unit="batch", leave=False, disable=None)
+        results.append(_result(sequence, chain(predict_motions(pose_net, batches, device))))
+    folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / f"poses_{split}")
+    _write(results, folder, place, split, model)
+    return results
+
+
+def predict_motions(pose_net: nn.Module, batches: Iterable[Tensor], device: torch.device) -> np.ndarray:
+    """Motions earlier_from_later, float64 (N-1,4,4), of N frames that come as batches of uint8 (B,3,H,W)."""
+    motions, last = [], None
+    with torch.no_grad():
+        for batch in batches:
+            frames = batch.to(device).float() / 255
+            frames = frames if last is None else torch.cat([last, frames])
+            last = frames[-1:]
+            if len(frames) > 1:
+                motion = pose_net(torch.cat([frames[:-1], frames[1:]], 1)).double()
+                motions.append(invert_transform(transform_from_axis_angle(motion[:, :3], motion[:, 3:])).cpu())
+    return torch.cat(motions).numpy()
+
+
+def _result(sequence: PoseSequence, predicted: np.ndarray) -> Result:
+    straight = np.tile(np.eye(4), (len(predicted), 1, 1))
+    straight[:, 2, 3] = np.arange(len(predicted))
+    truth = sequence.truth
+    return Result(sequence, predicted, evaluate_trajectory(truth, predicted), evaluate_trajectory(truth, straight))
+
+
+def _write(results: list[Result], folder: Path, place: DataPlace, split: str, model: TrainedModel) -> None:
+    """Files, then the table, then where the files are."""
+    make_folder(folder)
+    title = f"Dataset {place.kind}"
+    if place.kind == "synthetic":
+        title = "SYNTHETIC embedded world, NOT KITTI: compare with nothing but itself"
+    text = "\n".join([title, f"Model: {model.path}", f"split {split}, metres and degrees", "", _table(results)])
+    record = {
+        "dataset": place.kind,
+        "title": title,
+        "split": split,
+        "model": str(model.path),
+        "sequences": {r.sequence.name: {"model": asdict(r.errors), "straight": asdict(r.straight)} for r in results},
+        "trained": model.record,
+        "versions": versions(),
+    }
+    for result in results:
+        write_file(folder / f"{result.sequence.name}.txt", format_poses(result.predicted).encode())
+    write_file(folder / "metrics.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_file(folder / "metrics.md", (text + "\n").encode())
+    sheet = trajectory_sheet([_track(result, place.kind) for result in results])
+    write_file(folder / "plot.png", cv2.imencode(".png", sheet)[1].tobytes())
+    print(
+        "",
+        text,
+        "",
+        f"written: {folder}/ (trajectories in KITTI's format, metrics.json, metrics.md, plot.png)",
+        sep="\n",
+    )
+
+
+def _track(result: Result, dataset: str) -> Track:
+    truth, found = result.sequence.truth[:, :3, 3], result.predicted[:, :3, 3]
+    lines = {}
+    for how in ALIGNMENTS[1:]:
+        lines[f"predicted, aligned: {how}, ATE {result.errors.ate[how]:.3f} m"] = alignment(truth, found, how)(found)
+    return Track(f"{result.sequence.name} ({dataset}), metres", truth, lines)
+
+
+def _table(results: list[Result]) -> str:
+    """A row per sequence, their means where there are several, and the baseline."""
+    rows = {result.sequence.name: _cells(result.errors) for result in results}
+    if len(results) > 1:
+        rows[f"mean of {len(results)}"] = np.mean(list(rows.values()), axis=0)
+    rows["straight ahead"] = np.mean([_cells(result.straight) for result in results], axis=0)
+    lines = [("sequence", *_HEADINGS)]
+    lines += [(name, f"{cells[0]:.0f}", *(f"{cell:.4f}" for cell in cells[1:])) for name, cells in rows.items()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = [f"| {' | '.join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])} |" for line in lines]
+    rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
+    return "\n".join([text[0], rule, *text[1:]])
+
+
+def _cells(errors: TrajectoryErrors) -> list[float]:
+    values = [errors.frames, errors.ate5, errors.ate5_std]
+    values += [table[how] for table in (errors.ate, errors.rpe) for how in ALIGNMENTS]
+    return [*values, errors.rpe_degrees]
+
+
+if __name__ == "__main__":
+    run(main)

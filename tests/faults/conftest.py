@@ -1,0 +1,40 @@
+import pytest
+from harness import Server, weights
+
+from datasets.synthetic import WorldSpec, ensure_world
+
+
+@pytest.fixture(scope="session")
+def server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=6)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+
+
+def _flags(world, folder):
+    return [
+        "--data_path", world, "--cache_dir", folder / "cache", "--log_dir", folder, "--height", 64, "--width", 96,
+        "--batch_size", 2, "--num_epochs", 3, "--num_workers", 1, "--device", "cpu", "--checkpoint_minutes", 0,
+        "--log_frequency", 1, "--val_samples", 2,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def flags(world, tmp_path):
+    """train.py on the small world; runs are tmp_path/NAME."""
+    return _flags(world, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def whole(server, world, tmp_path_factory):
+    """The outcome of a run with these flags that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    job = server.start([*_flags(world, folder), "--model_name", "run"], folder / "run.txt")
+    assert job.wait() == 0, job.text
+    return weights(folder / "run")

@@ -1,0 +1,96 @@
+"""Options: defaults by dataset, checks, round trip; the command line's one-line errors."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from depth.cli import parse
+from depth.config import Config, config_from_dict, resolved
+from depth.options import DataOptions, DejaVuOptions
+from depth.presets import PRESETS, parse_training
+from depth.types import UserError
+
+
+def test_flags_reach_the_config():
+    line = "--dejavu --edit blocks --height 96 --width 320 --frame_ids 0 -1 --edit_band 0.1 0.2 --skip_missing"
+    config = parse(Config, "", line.split())
+    assert config.dejavu.dejavu and config.dejavu.edit == "blocks" and config.dejavu.edit_band == (0.1, 0.2)
+    assert config.data.height == 96 and config.data.frame_ids == (0, -1) and config.data.skip_missing
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--edit wobble", ["--edit", "wobble", "bandstop"]),
+        ("--height 100", ["--height 100", "32"]),
+        ("--height tall", ["--height", "tall"]),
+        ("--batch_size 0", ["--batch_size 0"]),
+        ("--heigth 96", ["--heigth"]),
+        ("--frame_ids -1 1", ["--frame_ids"]),
+        ("--edit_band 0.5 0.1", ["--edit_band"]),
+        ("--learning_rate -1", ["--learning_rate"]),
+        ("--scales 1 2", ["--scales"]),
+        ("--model_name a/b", ["--model_name"]),
+    ],
+)
+def test_a_bad_flag_is_one_line_that_names_it(line, words):
+    with pytest.raises(UserError) as caught:
+        parse(Config, "", line.split())
+    message = str(caught.value)
+    assert "\n" not in message and all(word in message for word in words), message
+
+
+def test_every_option_is_documented(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(Config, "Train.", ["--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    for group in fields(Config):
+        for option in fields(group.default_factory):
+            assert f"--{option.name}" in text, option.name
+
+
+def test_defaults_depend_on_the_dataset():
+    kitti, world = resolved(Config()), resolved(Config(data=DataOptions(dataset="synthetic")))
+    assert (kitti.data.height, kitti.data.width, kitti.train.batch_size) == (192, 640, 12)
+    assert kitti.network.weights_init == "pretrained" and world.network.weights_init == "scratch"
+    assert kitti.train.scheduler_step_size == 15
+    given = resolved(Config(data=DataOptions(dataset="synthetic", height=64)))
+    assert given.data.height == 64
+
+
+def test_config_survives_json():
+    config = resolved(Config(dejavu=DejaVuOptions(dejavu=True, edit_band=(0.1, 0.3))))
+    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], {"data": 3}, {"extra": {}}, {"data": {"colour": 1}}, {"data": {"height": 33}}, {"data": {"height": "x"}}],
+)
+def test_config_from_others_is_checked(values):
+    with pytest.raises(UserError):
+        config_from_dict(values)
+
+
+def test_a_preset_gives_defaults_and_flags_count_more():
+    config = parse_training("", "--preset kitti_hr --batch_size 2 --dejavu".split())
+    assert (config.data.height, config.data.width, config.train.batch_size) == (320, 1024, 2)
+    assert config.dejavu.dejavu and config.train.preset == "kitti_hr"
+    assert parse_training("", ["--batch_size", "2"]).data.height is None
+    assert resolved(parse_training("", ["--preset", "kitti"])).train == replace(
+        resolved(Config()).train, preset="kitti"
+    )  # Monodepth2's settings are the defaults on KITTI
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_stands_in_its_flag_and_in_the_config(name):
+    config = parse_training("", ["--preset", name])
+    assert config == replace(PRESETS[name], train=replace(PRESETS[name].train, preset=name))
+    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_preset_does_not_change_a_run_that_goes_on():
+    with pytest.raises(UserError, match="--preset"):
+        parse_training("", ["--preset", "demo", "--resume", "runs/x"])

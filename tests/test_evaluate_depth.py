@@ -1,0 +1,106 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.synthetic import WorldSpec, ensure_world
+from depth.build import build_objective
+from depth.checkpoint import save_checkpoint
+from depth.config import Config, EvaluationOptions, resolved
+from depth.evaluation import Scaling
+from depth.options import DataOptions, NetworkOptions
+from depth.types import UserError
+from evaluate_depth import _scaling, evaluate
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    spec = WorldSpec(height=48, width=160, train_drives=2, val_drives=1, test_drives=1, frames_per_drive=3)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run whose networks have learnt nothing."""
+    torch.manual_seed(0)
+    config = resolved(
+        Config(
+            data=DataOptions(dataset="synthetic", height=64, width=96), network=NetworkOptions(weights_init="scratch")
+        )
+    )
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}}
+    networks = build_objective(config).inference_networks()
+    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"networks": networks})
+    return folder
+
+
+def _options(world, **changes):
+    return EvaluationOptions(
+        **({"data_path": str(world), "num_workers": 0, "device": "cpu", "batch_size": 2} | changes)
+    )
+
+
+def test_evaluates_the_newest_run_and_its_stored_disparities(world, run_folder, capsys):
+    report = evaluate(_options(world, log_dir=str(run_folder.parent), save_pred_disps=True))
+    printed = capsys.readouterr().out.splitlines()
+    assert "SYNTHETIC" in printed[0] and any(str(run_folder) in line for line in printed[:3])
+    assert any("constant prior" in line for line in printed)
+    folder = run_folder / "evaluation_synthetic"
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "metrics.md", "per_image.csv", "frames.png"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["dataset"] == "synthetic" and metrics["images"] == 3
+    assert metrics["protocol"]["name"] == "synthetic" and metrics["scaling"]["median"] is True
+    assert metrics["trained"]["config"]["data"]["height"] == 64
+    assert 0 < metrics["baselines"]["constant prior"]["abs_rel"] < metrics["metrics"]["abs_rel"]
+
+    disparities = run_folder / "disps_synthetic_split.npy"
+    assert np.load(disparities).shape == (3, 64, 96)
+    again = evaluate(_options(world, ext_disp_to_eval=str(disparities), eval_out_dir=str(run_folder / "again")))
+    assert again.result.rows == report.result.rows
+
+
+def test_post_processing_changes_the_prediction(world, run_folder, tmp_path):
+    options = {"load_weights_folder": str(run_folder), "eval_out_dir": str(tmp_path)}
+    plain, flipped = (evaluate(_options(world, post_process=flag, **options)) for flag in (False, True))
+    assert plain.result.means["abs_rel"] != flipped.result.means["abs_rel"]
+
+
+def test_prediction_alone(world, run_folder, tmp_path):
+    options = {"load_weights_folder": str(run_folder), "eval_out_dir": str(tmp_path), "no_eval": True}
+    assert evaluate(_options(world, save_pred_disps=True, **options)) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["disps_synthetic_split.npy"]
+    with pytest.raises(UserError, match="--save_pred_disps"):
+        evaluate(_options(world, **options))
+
+
+def test_disparities_of_another_split(world, tmp_path):
+    np.save(tmp_path / "disps.npy", np.ones((697, 4, 5), np.float32))
+    with pytest.raises(UserError, match="697 predictions, the split has 3"):
+        evaluate(_options(world, ext_disp_to_eval=str(tmp_path / "disps.npy")))
+
+
+MONO = SimpleNamespace(stereo=False, stereo_factor=1.0)
+STEREO = SimpleNamespace(stereo=True, stereo_factor=1.0)
+ORIGINAL_STEREO = SimpleNamespace(stereo=True, stereo_factor=5.4)
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "expected"),
+    [
+        (MONO, {}, Scaling(True, 1)),
+        (STEREO, {}, Scaling(False, 1)),
+        (ORIGINAL_STEREO, {}, Scaling(False, 5.4)),
+        (None, {}, Scaling(True, 1)),
+        (STEREO, {"eval_mono": True}, Scaling(True, 1)),
+        (ORIGINAL_STEREO, {"eval_stereo": True}, Scaling(False, 5.4)),
+        (None, {"eval_stereo": True}, Scaling(False, 1)),
+        (MONO, {"disable_median_scaling": True, "pred_depth_scale_factor": 30.0}, Scaling(False, 30)),
+        (ORIGINAL_STEREO, {"eval_stereo": True, "pred_depth_scale_factor": 5.0}, Scaling(False, 5)),
+    ],
+)
+def test_scaling_flags(model, flags, expected):
+    assert _scaling(EvaluationOptions(**flags), model) == expected

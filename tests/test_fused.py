@@ -1,0 +1,78 @@
+"""The photometric loss in one pass against the plain one: same value, same gradient."""
+
+import pytest
+import torch
+
+from depth.losses import fused
+from depth.losses.fused import reprojection_loss
+from depth.losses.photometric import min_reprojection
+
+
+def _images(batch=2, number=2, scales=3, height=11, width=14, dtype=torch.float64):
+    """Smooth images with a constant patch, where SSIM is 1 but for rounding."""
+    target = torch.rand(batch, 3, height, width, dtype=dtype)
+    warped = (target[:, None, :, None] + 0.3 * torch.rand(batch, number, 3, scales, height, width, dtype=dtype)).clamp(
+        0, 1
+    )
+    sources = (target[:, None] + 0.2 * torch.rand(batch, number, 3, height, width, dtype=dtype)).clamp(0, 1)
+    target[..., :4, :4] = 0.5
+    warped[..., :4, :4] = 0.5
+    return target, warped.requires_grad_(), sources
+
+
+def _both(images, **options):
+    """Value, mask and gradient of the plain and of the fused path, with the same noise."""
+    target, warped, sources = images
+    results = []
+    for fuse in (False, True):
+        torch.manual_seed(5)
+        if fuse:
+            value, active = reprojection_loss(target, warped, sources, **options)
+        else:
+            error, active = min_reprojection(target, warped, sources, **options)
+            value = error.mean()
+        (gradient,) = torch.autograd.grad(3 * value, warped)
+        results.append((value.detach(), active, gradient))
+    return results
+
+
+@pytest.mark.parametrize("options", [{}, {"automask": False}, {"average": True}, {"no_ssim": True}])
+@pytest.mark.parametrize("size", [(11, 14), (2, 2), (40, 3)])
+def test_equals_the_plain_path(options, size, monkeypatch):
+    monkeypatch.setattr(fused, "_CACHED_VALUES", 300)  # several stripes
+    plain, ours = _both(_images(height=size[0], width=size[1]), **options)
+    assert torch.allclose(ours[0], plain[0], rtol=1e-10)
+    assert torch.equal(ours[1], plain[1])
+    assert torch.allclose(ours[2], plain[2], rtol=1e-6, atol=1e-11)
+
+
+def test_equals_the_plain_path_in_float32():
+    plain, ours = _both(_images(height=48, width=64, dtype=torch.float32))
+    assert torch.allclose(ours[0], plain[0], rtol=1e-6)
+    assert (ours[1] != plain[1]).float().mean() < 1e-3
+    assert (ours[2] - plain[2]).norm() < 1e-4 * plain[2].norm()
+
+
+def test_all_at_once_equals_part_by_part(monkeypatch):
+    """A GPU takes the batch as one part."""
+    images = _images()
+    _, by_parts = _both(images)
+    monkeypatch.setattr(fused, "_parts", lambda count, device: [slice(0, count)])
+    _, at_once = _both(images)
+    assert torch.allclose(by_parts[0], at_once[0], rtol=1e-12) and torch.equal(by_parts[1], at_once[1])
+    assert torch.allclose(by_parts[2], at_once[2], rtol=1e-12, atol=1e-15)
+
+
+def test_gradient_by_differences():
+    target, warped, sources = _images(1, 2, 2, 5, 6)
+    warped = torch.rand_like(warped).requires_grad_()  # off the constant patch, where |a - b| has a corner
+    assert torch.autograd.gradcheck(
+        lambda image: reprojection_loss(target, image, sources, automask=False)[0], (warped,), atol=1e-7
+    )
+
+
+def test_value_without_gradient():
+    images = _images()
+    with torch.no_grad():
+        value, _ = reprojection_loss(images[0], images[1], images[2], automask=False)
+    assert torch.allclose(value, min_reprojection(*images, automask=False)[0].mean())

@@ -1,0 +1,132 @@
+"""The objective: who gets a gradient from what, directions of time, terms that are off."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from depth.build import build_objective
+from depth.config import Config, resolved
+from depth.objective import SelfSupervisedObjective
+from depth.options import DataOptions, DejaVuOptions, LossOptions
+from depth.types import DepthOutput, FrameBatch
+
+BRANCH = ("regeneration_mse", "regeneration_lpips")
+
+
+def make_batch(offsets=(-1, 1), size=2, height=64, width=96):
+    frames = torch.rand(size, 1 + len(offsets), 3, height, width)
+    k = torch.tensor([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]]).expand(size, 3, 3)
+    stereo = torch.eye(4).repeat(size, 1, 1)
+    stereo[:, 0, 3] = -0.54
+    return FrameBatch(
+        frames[:, 0], frames[:, 1:], frames[:, 0], frames[:, 1:], k, stereo, tuple(offsets), ("a",) * size
+    )  # fmt: skip
+
+
+def make_objective(**dejavu):
+    data = DataOptions(dataset="synthetic", height=64, width=96)
+    return build_objective(resolved(Config(data=data, dejavu=DejaVuOptions(dejavu=True, **dejavu))))
+
+
+def gradient_of(objective, output, names):
+    """Which parts get a gradient from the sum of the named terms."""
+    objective.zero_grad(set_to_none=True)
+    sum(output.terms.values[name] for name in names).backward()
+    return {
+        part
+        for part, module in objective.named_children()
+        if any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+    }
+
+
+@pytest.mark.parametrize("edit", ["spectral", "blocks"])
+def test_gradient_map(edit):
+    """METHOD 2.4: the regeneration loss reaches the CRM and DepthNet, never PoseNet or LPIPS."""
+    objective = make_objective(edit=edit, dejavu_cyclic=0.1)
+    batch = make_batch()
+    assert gradient_of(objective, objective(batch), BRANCH) == {"depth_net", "dejavu"}
+    assert gradient_of(objective, objective(batch), ["cyclic"]) == {"depth_net", "dejavu"}
+    assert gradient_of(objective, objective(batch), ["photometric"]) == {"depth_net", "pose_net"}
+    assert gradient_of(objective, objective(batch), ["smoothness"]) == {"depth_net"}
+
+
+@pytest.mark.parametrize("condition", ["detached", "none"])
+def test_controls_cut_the_branch_off_the_depth_network(condition):
+    objective = make_objective(dejavu_condition=condition)
+    assert gradient_of(objective, objective(make_batch()), BRANCH) == {"dejavu"}
+
+
+def test_without_redaction_the_image_is_untouched():
+    objective, batch = make_objective(edit="none"), make_batch()
+    assert torch.equal(objective(batch).regeneration.redacted, batch.target)
+
+
+def test_terms_without_weight_are_not_computed():
+    objective = make_objective(dejavu_lpips=0.0)
+    assert objective.perceptual is None and "regeneration_lpips" not in objective(make_batch()).terms.values
+    plain = build_objective(resolved(Config(data=DataOptions(dataset="synthetic"), loss=LossOptions(0.0))))
+    assert set(plain(make_batch()).terms.values) == {"photometric"}
+
+
+def test_dejavu_adds_nothing_to_the_inference_networks():
+    with_branch = make_objective()
+    without = build_objective(resolved(Config(data=DataOptions(dataset="synthetic", height=64, width=96))))
+    theirs, ours = with_branch.inference_networks(), without.inference_networks()
+    assert theirs.keys() == ours.keys()
+    for name in ours:
+        assert {k: v.shape for k, v in theirs[name].items()} == {k: v.shape for k, v in ours[name].items()}
+    assert [type(m) for m in with_branch.depth_net.modules()] == [type(m) for m in without.depth_net.modules()]
+
+
+def test_losses_see_clean_frames_and_networks_jittered_ones():
+    objective = make_objective().eval()
+    batch = make_batch()
+    with torch.no_grad():
+        clean = objective(batch)
+        jittered = objective(replace(batch, target_aug=batch.target_aug * 0.5))
+        darker_loss = objective(replace(batch, target=batch.target * 0.5))
+    assert not torch.equal(clean.disparity, jittered.disparity)
+    assert torch.equal(clean.disparity, darker_loss.disparity)
+    assert not torch.equal(clean.terms.values["photometric"], darker_loss.terms.values["photometric"])
+
+
+class _Depth(nn.Module):
+    def forward(self, image):
+        return DepthOutput(tuple(torch.full((image.shape[0], 1, 64 >> s, 96 >> s), 0.02) for s in range(4)))
+
+
+class _Pose(nn.Module):
+    """Brightness of the second image minus the first as forward motion: knows the order in time."""
+
+    def forward(self, pair):
+        motion = torch.zeros(pair.shape[0], 6)
+        motion[:, 5] = (pair[:, 3:] - pair[:, :3]).mean((1, 2, 3))
+        return motion
+
+
+def test_pairs_go_in_time_order_and_earlier_sources_are_inverted():
+    objective = SelfSupervisedObjective(_Depth(), _Pose(), {"photometric": 1.0})
+    batch = make_batch(offsets=(-1, 1))
+    frames = [torch.full((2, 3, 64, 96), value) for value in (0.2, 0.5, 0.9)]  # brightness grows with time
+    batch = replace(batch, target_aug=frames[1], sources_aug=torch.stack([frames[0], frames[2]], 1))
+    z = objective.predict_poses(batch)[:, :, 2, 3]
+    assert torch.allclose(z, torch.tensor([-0.3, 0.4]).expand(2, 2), atol=1e-6)
+
+
+def test_the_other_camera_comes_from_the_calibration():
+    objective = SelfSupervisedObjective(_Depth(), None, {"photometric": 1.0})
+    batch = make_batch(offsets=(0,))
+    assert torch.equal(objective.predict_poses(batch)[:, 0], batch.stereo_from_target)
+    with pytest.raises(ValueError, match="pose network"):
+        objective.predict_poses(make_batch(offsets=(-1,)))
+
+
+def test_bfloat16_networks_keep_float32_geometry():
+    objective, batch = make_objective(), make_batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = objective(batch)
+    assert output.synthesized.dtype == torch.float32 and output.source_from_target.dtype == torch.float32
+    assert output.loss.dtype == torch.float32 and torch.isfinite(output.loss)
+    output.loss.backward()

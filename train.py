@@ -1,0 +1,243 @@
+"""Trains depth and pose networks from video, with DejaVu where asked.
+
+    python train.py --dejavu --edit spectral
+    python train.py --data_path kitti_data --dejavu --edit spectral
+    torchrun --nproc_per_node 2 train.py --data_path kitti_data
+
+Without KITTI data it trains on the embedded synthetic world and says so.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from datasets.augment import prepare
+from datasets.camera import CameraChoice, PinholeCamera, write_camera
+from datasets.locate import DataPlace, default_cache_dir, find_data, find_footage
+from datasets.sets import TrainingSets, training_sets
+from datasets.video import Footage, training_size
+from depth.build import build_objective, build_optimizer, load_into
+from depth.checkpoint import load_resumable, seed_generators
+from depth.cli import run
+from depth.config import Config, resolved
+from depth.distributed import Process, process_group
+from depth.evaluation import evaluate_split
+from depth.host import keep_freed_memory
+from depth.monitor import Monitor
+from depth.objective import SelfSupervisedObjective
+from depth.options import DataOptions
+from depth.predictors import NetworkPredictor
+from depth.presets import parse_training
+from depth.protocols import PROTOCOLS, Protocol, prepare_batch
+from depth.resuming import restart_count, restarted, resume_command, resumed
+from depth.run_folder import create_run, versions
+from depth.trainer import Settings, Trainer
+from depth.types import FrameBatch, UserError
+from depth.validation import FrameValidation
+
+
+def main() -> None:
+    config = parse_training(__doc__)
+    keep_freed_memory()
+    with process_group(config.train.device) as process:
+        finished = train(config, process)
+    if not finished:
+        sys.exit(130)
+
+
+def train(config: Config, process: Process) -> bool:
+    """One run from options to the last checkpoint; False where a signal ended it early."""
+    config = resumed(restarted(config))
+    resume = Path(config.log.resume) if config.log.resume else None
+    cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
+    place = _place(config.data, cache_dir, process)
+    config = resolved(replace(config, data=_sized(replace(config.data, dataset=place.kind), place)))
+    sets = _sets(config, place, cache_dir, process)
+    if process.is_main:
+        print(place.note, *sets.notes, *_remarks(config), sep="\n")
+
+    seed_generators(config.train.seed)
+    objective = build_objective(config)
+    if config.log.load_weights_folder and not resume:
+        load_into(objective, Path(config.log.load_weights_folder))
+    if config.train.sync_batch_norm and process.world_size > 1:
+        if process.device.type != "cuda":
+            raise UserError("--sync_batch_norm works on GPUs alone; --freeze_norm is a way without")
+        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+    objective.to(process.device, memory_format=torch.channels_last)
+    if config.train.compile:
+        objective.compile_parts()
+    optimizer, scheduler = build_optimizer(config, objective)
+    if process.rank:  # each has its own edits and noise
+        seed_generators(config.train.seed + process.rank)
+
+    header = {"config": config.to_dict(), "dataset": place.kind, "versions": versions()}
+    folder = None
+    if process.is_main:
+        record = header | sets.record
+        folder = resume or create_run(
+            config.log.log_dir, config.log.model_name, _what(config), record, again=restart_count() > 0
+        )
+    checkpoint = load_resumable(resume, say=process.is_main) if resume else None
+    monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0)
+    validation = None
+    if process.is_main and sets.validation is not None:
+        validation = _validation(config, objective, sets, place, process)
+    trainer = Trainer(
+        objective, optimizer, scheduler, sets.train, prepare, process, monitor, validation, folder, header,
+        _settings(config, process),
+    )  # fmt: skip
+    if checkpoint:
+        trainer.restore(checkpoint[1], checkpoint[0])
+    if process.is_main:
+        print(f"run: {folder}\nlook: tensorboard --logdir {config.log.log_dir}", flush=True)
+    finished = trainer.fit()
+    if process.is_main and config.data.learn_intrinsics and sets.shown is not None:
+        shown = prepare(sets.shown, process.device)
+        print(_write_learned_camera(objective, shown, place.footage, folder / "camera.json"))
+    if process.is_main and finished:
+        evaluate = f"evaluate: python evaluate_depth.py --load_weights_folder {folder}"
+        predict = f"predict: python predict.py {shlex.quote(str(place.root))} --checkpoint {folder}"
+        print(f"done: {folder}", predict if place.footage else evaluate, sep="\n")
+    elif process.is_main:
+        command = resume_command(config, folder, process.world_size)
+        print(f"stopped after step {trainer.progress.step} and saved; go on with: {command}", flush=True)
+    return finished
+
+
+def _place(data: DataOptions, cache_dir: Path, process: Process) -> DataPlace:
+    if data.dataset != "video":
+        return find_data(data.data_path, data.dataset, cache_dir)
+    choice = CameraChoice(Path(data.intrinsics) if data.intrinsics else None, data.fov, data.learn_intrinsics)
+    return find_footage(data.data_path, cache_dir, choice, data.keep_still, progress=process.is_main)
+
+
+def _sized(data: DataOptions, place: DataPlace) -> DataOptions:
+    """Footage has an aspect of its own: sides that were not given follow it."""
+    if place.footage is None:
+        return data
+    height, width = training_size(place.footage.size, data.height, data.width)
+    return replace(data, height=height, width=width)
+
+
+def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -> TrainingSets:
+    data = config.data
+    return training_sets(
+        place,
+        data.split,
+        height=data.height,
+        width=data.width,
+        offsets=tuple(offset for offset in data.frame_ids if offset),
+        use_stereo=data.use_stereo,
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        num_workers=data.num_workers,
+        skip_missing=data.skip_missing,
+        val_samples=config.log.val_samples,
+        cache_dir=cache_dir,
+        eval_collate=partial(prepare_batch, protocol=_protocol(place)),
+        pin=process.device.type == "cuda",
+        on_bad_sample=data.on_bad_sample,
+        frame_cache=Path(data.cache) if data.cache else None,
+        rank=process.rank,
+        world_size=process.world_size,
+    )
+
+
+def _validation(
+    config: Config, objective: SelfSupervisedObjective, sets: TrainingSets, place: DataPlace, process: Process
+) -> FrameValidation:
+    network = config.network
+
+    def depth_errors(depth_net: nn.Module) -> dict[str, float]:
+        predictor = NetworkPredictor(
+            lambda images: depth_net(images).disparities[0], process.device, network.min_depth, network.max_depth
+        )
+        # Median-scaled with stereo too: while its unit is still being learnt, that alone would choose the checkpoint.
+        return evaluate_split(predictor, sets.evaluation, _protocol(place)).means
+
+    return FrameValidation(
+        objective,
+        sets.validation,
+        prepare,
+        prepare(sets.shown, process.device),
+        depth_errors if sets.evaluation is not None else None,
+        _bfloat16(config, process),
+    )
+
+
+def _protocol(place: DataPlace) -> Protocol:
+    return PROTOCOLS["synthetic" if place.kind == "synthetic" else "eigen"]
+
+
+def _write_learned_camera(
+    objective: SelfSupervisedObjective, batch: FrameBatch, footage: Footage | None, path: Path
+) -> str:
+    """Writes the camera that is predicted for these frames, for the footage's size where there is footage."""
+    objective.eval()
+    with torch.no_grad():
+        matrix = objective(batch).intrinsics.mean(0).tolist()
+    height, width = batch.target.shape[-2:]
+    camera = PinholeCamera(width, height, matrix[0][0], matrix[1][1], matrix[0][2], matrix[1][2])
+    write_camera(path, camera.resized(*footage.size) if footage else camera)
+    return f"learned camera: horizontal field of view {camera.fov:.1f} degrees, in {path}"
+
+
+def _settings(config: Config, process: Process) -> Settings:
+    train, log = config.train, config.log
+    return Settings(
+        num_epochs=train.num_epochs,
+        max_steps=train.max_steps,
+        bfloat16=_bfloat16(config, process),
+        accumulate=train.accumulate,
+        clip_grad_norm=train.clip_grad_norm,
+        freeze_norm=train.freeze_norm,
+        max_bad_steps=train.max_bad_steps,
+        # Without a weight the attention's reconstruction has no loss.
+        all_parameters_used=config.network.scales == (0, 1, 2, 3)
+        and not (config.dejavu.dejavu_attention and not config.dejavu.dejavu_weight),
+        log_frequency=log.log_frequency,
+        image_frequency=log.image_frequency,
+        checkpoint_minutes=log.checkpoint_minutes,
+    )
+
+
+def _bfloat16(config: Config, process: Process) -> bool:
+    precision = config.train.precision
+    return precision == "bfloat16" or (precision == "auto" and process.device.type == "cuda")
+
+
+def _remarks(config: Config) -> list[str]:
+    """What a reader of the results should know."""
+    remarks = []
+    if config.data.dataset == "video":
+        remarks.append(f"network input: {config.data.width}x{config.data.height}")
+        if config.data.split != DataOptions().split:
+            remarks.append(f"--split {config.data.split} is not used: footage is divided by itself")
+    uses_lpips = (config.dejavu.dejavu or config.dejavu.dejavu_attention) and config.dejavu.dejavu_lpips
+    if uses_lpips and config.dejavu.lpips_weights == "random":
+        remarks.append(
+            "LPIPS has a random, seeded trunk (--lpips_weights random): its values are not comparable to others"
+        )
+    if config.dejavu.dejavu_text and config.dejavu.text_weights == "random":
+        remarks.append("CLIP has random weights (--text_weights random): it knows no text")
+    return remarks
+
+
+def _what(config: Config) -> str:
+    network = config.network.depth_net + (
+        str(config.network.num_layers) if config.network.depth_net == "resnet" else ""
+    )
+    network += "_attention" if config.dejavu.dejavu_attention else ""
+    return f"{network}_dejavu-{config.dejavu.edit}" if config.dejavu.dejavu else network
+
+
+if __name__ == "__main__":
+    run(main)
