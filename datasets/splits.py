@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -26,7 +27,7 @@ SPLITS_FOLDER = Path(__file__).resolve().parent.parent / "splits"
 
 # Room for a day at 100 Hz; a range beyond that is a typing error or an attack on memory.
 _MAX_FRAME = 9_999_999
-_MAX_FRAMES_IN_FILE = 10_000_000
+_MAX_FRAMES_IN_FILE = 2_000_000
 
 _FRAME = re.compile(r"[0-9]{1,10}")
 _RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
@@ -91,7 +92,7 @@ def parse_split(path: Path) -> list[FrameRef]:
         if not words:
             continue
         try:
-            refs.extend(_parse_line(words))
+            refs.extend(islice(_parse_line(words), _MAX_FRAMES_IN_FILE + 1 - len(refs)))
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
         if len(refs) > _MAX_FRAMES_IN_FILE:

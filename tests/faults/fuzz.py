@@ -25,7 +25,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small_train import make_small
+from small_train import small_networks
 
 import depth.build
 from datasets.calibration import read_odometry_cameras, read_raw_cameras, read_raw_velodyne
@@ -40,8 +40,6 @@ from depth.options import DataOptions, NetworkOptions
 from depth.predictors import StoredPredictions
 from depth.run_folder import read_run
 from depth.types import UserError
-
-make_small()
 
 PROJECTION = "700 0 300 40 0 700 100 0.2 0 0 1 0.003"
 ROTATION = "1 0 0 0 1 0 0 0 1"
@@ -107,7 +105,8 @@ def small_config():
 def small_state():
     """A checkpoint's content with networks of a few hundred weights."""
     config = small_config()
-    networks = depth.build.build_objective(config).inference_networks()
+    with small_networks():
+        networks = depth.build.build_objective(config).inference_networks()
     progress = {"epoch": 0, "step_in_epoch": 1, "step": 1}
     return {"config": config.to_dict(), "dataset": "synthetic", "progress": progress, "networks": networks}
 
@@ -184,6 +183,11 @@ def _read_predictions(path):
     StoredPredictions(npy, 3)([None, None], 0)
 
 
+def _load_trained(path):
+    with small_networks():
+        depth.build.load_trained(path)
+
+
 # name -> (files, reader of a path)
 TARGETS = {
     "calibration, raw": (edited(CALIBRATION), _read_raw),
@@ -205,7 +209,7 @@ TARGETS = {
         edited(zipfile.ZipFile(io.BytesIO(ARCHIVE)).read(PICKLE)).map(lambda p: _replaced(ARCHIVE, PICKLE, p)),
         _read_resumable,
     ),
-    "checkpoint, values": (odd_states(), lambda path: depth.build.load_trained(path)),
+    "checkpoint, values": (odd_states(), _load_trained),
 }
 
 

@@ -66,8 +66,9 @@ class Server:
         return Job(self, int(answer), output)
 
     def close(self):
+        self.process.stdin.write('{"end": true}\n')
         self.process.stdin.close()
-        self.process.wait()
+        self.process.wait(60)
 
 
 def weights(run):

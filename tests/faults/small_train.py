@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -48,15 +49,26 @@ class SmallPoseNet(nn.Module):
 
 
 def make_small():
-    """Has depth.build make the small networks."""
-    depth.build.build_depth_net = lambda *_arguments, **_options: SmallDepthNet()
-    depth.build.build_pose_net = lambda *_arguments, **_options: SmallPoseNet()
+    """Has depth.build make the small networks, in this process from now on."""
+    small_networks().start()
+
+
+def small_networks():
+    """The same as a context."""
+    nets = {"build_depth_net": SmallDepthNet, "build_pose_net": SmallPoseNet}
+    makers = {name: lambda *_arguments, _net=net, **_options: _net() for name, net in nets.items()}
+    return mock.patch.multiple(depth.build, **makers)
 
 
 def serve():
-    """A line of JSON per job: {"arguments", "output", "environment", "file_limit"} -> pid; {"wait": pid} -> status."""
+    """A line of JSON per job: {"arguments", "output", "environment", "file_limit"} -> pid; {"wait": pid} -> status.
+
+    {"end": true} ends it: the end of the input may never come, where other processes inherited the pipe.
+    """
     for line in sys.stdin:
         job = json.loads(line)
+        if "end" in job:
+            return
         if "wait" in job:
             status = os.waitstatus_to_exitcode(os.waitpid(job["wait"], 0)[1])
             print(status, flush=True)
