@@ -13,7 +13,6 @@ Changes = Mapping[str, Mapping[str, Any]]
 
 BASELINE = "baseline"
 EDITS = ("pixels", "checkerboard", "blocks", "lowpass", "bandstop", "highpass")
-BANDS = ("low", "middle", "high")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class Cell:
 
 
 def _dejavu(**options: Any) -> Changes:
-    return {"dejavu": {"dejavu": True, **options}}
+    """The branch with the edit of its default, under one name in all grids."""
+    return {"dejavu": {"dejavu": True, "edit": "bandstop", **options}}
 
 
 def _plain() -> Cell:
@@ -79,7 +79,12 @@ def _base() -> tuple[Cell, ...]:
 
 GRIDS: Mapping[str, tuple[Cell, ...]] = {
     "edits": (_plain(), *(Cell(edit, _dejavu(edit=edit)) for edit in EDITS)),
-    "bands": (_plain(), *(Cell(band, _dejavu(edit=band)) for band in BANDS)),
+    "bands": (
+        _plain(),
+        Cell("low", _dejavu(edit="low")),
+        Cell("middle", _dejavu()),  # bandstop's default
+        Cell("high", _dejavu(edit="high")),
+    ),
     "crm": _crm(),
     "weights": (
         _plain(),

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # started as a file, the repository's root is not on the path
     sys.path.insert(0, str(ROOT))
 
-from benchmarks import loading, scoring, steps  # noqa: E402
+from benchmarks import limits, loading, scoring, steps  # noqa: E402
 from benchmarks.timing import Row, markdown  # noqa: E402
 from depth.checkpoint import write_file  # noqa: E402
 from depth.cli import parse, run  # noqa: E402
@@ -32,14 +32,14 @@ from depth.host import keep_freed_memory  # noqa: E402
 from depth.options import Integer, Text, check  # noqa: E402
 from depth.run_folder import versions  # noqa: E402
 
-Part = Literal["loader", "step", "end_to_end", "evaluation", "inference"]
+Part = Literal["limits", "loader", "step", "end_to_end", "evaluation", "inference"]
 
 
 @dataclass(frozen=True)
 class ThroughputOptions:
     """What is measured, and how."""
 
-    parts: tuple[Part, ...] = ("loader", "step", "end_to_end", "evaluation", "inference")
+    parts: tuple[Part, ...] = ("limits", "loader", "step", "end_to_end", "evaluation", "inference")
     """What is measured."""
     device: Text = None
     """cuda, cuda:1, cpu... Default: cuda if there is one."""
@@ -123,6 +123,8 @@ def measure_all(options: ThroughputOptions, machine: steps.Machine) -> list[Row]
         rows.extend(found)
         print("\n".join(markdown(found).splitlines()[2:]), flush=True)
 
+    if "limits" in options.parts:
+        add(limits.limit_rows(machine, seconds / 4))
     with tempfile.TemporaryDirectory() as folder:
         if {"loader", "end_to_end"} & set(options.parts):
             count = 2 + max(24, 2 * machine.batch_size)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from depth.checkpoint import find_checkpoint, load_checkpoint, load_weights
-from depth.config import MONO_DEPTH_RANGE, Config, config_from_dict, resolved
+from depth.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config, config_from_dict, resolved
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.branch import DejaVu
 from depth.dejavu.crm import build_crm
@@ -34,7 +34,7 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
     if network.initial_disparity is not None:
         set_initial_disparity(depth_net, network.initial_disparity)
     temporal = any(config.data.frame_ids)
-    pose_net = build_pose_net(pretrained, learn_intrinsics=config.data.learn_intrinsics) if temporal else None
+    pose_net = _pose_net(config, pretrained) if temporal else None
     options = PhotometricOptions(
         min_depth=network.min_depth,
         max_depth=network.max_depth,
@@ -55,6 +55,11 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
         _build_perceptual(config) if weights.get("regeneration_lpips") or weights.get("attention_lpips") else None,
         _build_text(config) if weights.get("text") else None,
     )
+
+
+def _pose_net(config: Config, pretrained: bool) -> nn.Module:
+    unit = STEREO_UNIT if config.data.use_stereo else 1.0
+    return build_pose_net(pretrained, learn_intrinsics=config.data.learn_intrinsics, unit=unit)
 
 
 def _with_attention(depth_net: nn.Module, config: Config) -> nn.Module:
@@ -140,7 +145,7 @@ def load_trained(place: Path) -> TrainedModel:
     load_weights(depth_net, networks["depth"], "depth network", path)
     pose_net = None
     if "pose" in networks:
-        pose_net = build_pose_net(pretrained=False, learn_intrinsics=config.data.learn_intrinsics)
+        pose_net = _pose_net(config, pretrained=False)
         load_weights(pose_net, networks["pose"], "pose network", path)
         pose_net.eval()
     return TrainedModel(
@@ -164,7 +169,8 @@ def _load_original(folder: Path) -> TrainedModel:
     load_weights(depth_net, weights.depth, "depth network", folder)
     pose_net = None
     if weights.pose is not None:
-        pose_net = build_pose_net(pretrained=False, num_layers=weights.pose_num_layers)
+        unit = STEREO_UNIT if weights.use_stereo else 1.0
+        pose_net = build_pose_net(pretrained=False, num_layers=weights.pose_num_layers, unit=unit)
         load_weights(pose_net, weights.pose, "pose network", folder)
         pose_net.eval()
     return TrainedModel(
@@ -176,7 +182,7 @@ def _load_original(folder: Path) -> TrainedModel:
         max_depth=MONO_DEPTH_RANGE[1],
         stereo=weights.use_stereo,
         # The original code trains stereo with a baseline of 0.1 where KITTI's is 0.54 m.
-        stereo_factor=5.4,
+        stereo_factor=STEREO_UNIT,
         path=folder,
         original=True,
         record={},

@@ -90,8 +90,9 @@ _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 # Godard et al., ICCV 2019. With stereo their unit is a baseline of 0.1; KITTI's is 0.54 m, so metres are 5.4 times it.
+STEREO_UNIT = 5.4  # metres
 MONO_DEPTH_RANGE = (0.1, 100.0)
-STEREO_DEPTH_RANGE = (0.54, 540.0)
+STEREO_DEPTH_RANGE = (0.1 * STEREO_UNIT, 100.0 * STEREO_UNIT)
 # In a short training from scratch the pose network's unit grows to about 70 m: 0.1 of it would cut off what is near.
 WORLD_DEPTH_RANGE = (0.05, 50.0)
 
@@ -154,7 +155,7 @@ class EvaluationOptions:
     batch_size: int = 16
     """Images at a time."""
     num_workers: Integer = None
-    """Loader processes. Default: one a core but one, at most 8."""
+    """Loader processes. Default: one a core but one, at most 16."""
     device: Text = None
     """cuda, cuda:1, cpu... Default: cuda if there is one."""
     cache_dir: Text = None
@@ -197,7 +198,7 @@ class PoseOptions:
     batch_size: int = 16
     """Frames at a time."""
     num_workers: Integer = None
-    """Loader processes. Default: one a core but one, at most 8."""
+    """Loader processes. Default: one a core but one, at most 16."""
     device: Text = None
     """cuda, cuda:1, cpu... Default: cuda if there is one."""
     cache_dir: Text = None

@@ -87,6 +87,18 @@ def test_a_forward_module_sees_past_half_a_block():
     assert reach(RecursiveCRM(1)) == 16
 
 
+@pytest.mark.parametrize("name", ["forward", "recursive"])
+def test_the_pixels_of_a_cell_begin_equal(name):
+    redacted, prediction = pair(1)
+    cells = nn.functional.avg_pool2d(redacted, 2), nn.functional.avg_pool2d(prediction, 2)
+    flat = [nn.functional.interpolate(each, scale_factor=2) for each in cells]  # so that nothing else tells them apart
+    out = CRMS[name](1)(*flat)
+    first = out[..., ::2, ::2]
+    assert first.std() > 0.01
+    for row, column in ((0, 1), (1, 0), (1, 1)):
+        torch.testing.assert_close(out[..., row::2, column::2], first)
+
+
 @pytest.mark.parametrize("name", CRMS)
 def test_training_and_evaluation_agree(name):
     redacted, prediction = pair(1)

@@ -98,6 +98,21 @@ def test_the_depth_range_of_stereo_is_in_metres():
     assert (given.network.min_depth, given.network.max_depth) == (0.54, 80.0)
 
 
+def test_translations_are_counted_in_the_unit_of_the_depth_range(world):
+    """Monodepth2's unit is a baseline of 0.1, ours the metre: the same network means 5.4 times the translation."""
+    poses = []
+    for use_stereo in (False, True):
+        config = config_for(world, frame_ids=(0, -1, 1))
+        config = resolved(replace(config, data=replace(config.data, use_stereo=use_stereo)))
+        torch.manual_seed(0)
+        pose_net = build_objective(config).pose_net.eval()
+        with torch.no_grad():
+            poses.append(pose_net(torch.linspace(0, 1, 6 * 64 * 96).view(1, 6, 64, 96))[0])
+    assert poses[0].abs().min() > 0
+    torch.testing.assert_close(poses[1][:3], poses[0][:3])
+    torch.testing.assert_close(poses[1][3:], 5.4 * poses[0][3:])
+
+
 def test_a_fresh_network_looks_into_the_other_image(world):
     """A sigmoid starts at 0.5. At Monodepth2's range of 0.1 to 100, in metres, that is 0.2 m, whose place in the other
     image lies more than a width away, where border padding leaves no gradient; at 0.54 to 540 it is 1.08 m."""

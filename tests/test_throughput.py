@@ -39,6 +39,7 @@ def test_the_command_writes_its_record(tmp_path):
     assert record["settings"]["batch_size"] == 2 and record["threads"] == 1 and "torch" in record["versions"]
     names = [row["name"] for row in record["rows"]]
     for part in (
+        "limit",
         "loader, JPEG",
         "loader, cache",
         "step, plain",

@@ -30,6 +30,16 @@ def _conv_bn_relu(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
     )
 
 
+def _conv_to_cells(width: int, fold: int) -> nn.Conv2d:
+    """To the colours of a cell's pixels, which begin equal: from independent weights the fold shows as a grid for
+    thousands of steps (Aitken et al., "Checkerboard artifact free sub-pixel convolution", arXiv 1707.02937)."""
+    conv = nn.Conv2d(width, 3 * fold**2, 3, padding=1)
+    with torch.no_grad():
+        for values in (conv.weight, conv.bias):
+            values.copy_(values[:: fold**2].repeat_interleave(fold**2, 0))
+    return conv
+
+
 def _condition(image: Tensor, prediction: Tensor) -> Tensor:
     """(B,3,H,W), (B,N,H,W) -> (B,N+3+N,H,W): the image's brightness times C, the image, C."""
     return torch.cat((image.mean(1, keepdim=True) * prediction, image, prediction), 1)
@@ -62,7 +72,7 @@ class ForwardCRM(nn.Module):
         self.residual = residual
         inputs = [(2 * channels + 3) * fold**2] + [width] * (len(dilations) - 1)
         self.blocks = nn.Sequential(*(_conv_bn_relu(i, width, d) for i, d in zip(inputs, dilations, strict=True)))
-        self.to_rgb = nn.Conv2d(width, 3 * fold**2, 3, padding=1)
+        self.to_rgb = _conv_to_cells(width, fold)
 
     def forward(self, redacted: Tensor, prediction: Tensor) -> Tensor:
         """(B,3,H,W), (B,N,H,W) -> (B,3,H,W), unbounded; H and W divisible by `fold`."""
@@ -88,7 +98,7 @@ class RecursiveCRM(nn.Module):
         self.fold = fold
         self.passes = passes
         self.block = _conv_bn_relu((2 * channels + 3) * fold**2, width, 1)
-        self.to_rgb = nn.Conv2d(width, 3 * fold**2, 3, padding=1)
+        self.to_rgb = _conv_to_cells(width, fold)
 
     def forward(self, redacted: Tensor, prediction: Tensor) -> Tensor:
         """(B,3,H,W), (B,N,H,W) -> (B,3,H,W), unbounded; H and W divisible by `fold`."""

@@ -25,13 +25,18 @@ class PoseNet(nn.Module):
         num_layers: of the ResNet encoder, 18, 34, 50 or 101.
         pretrained: encoder with ImageNet weights.
         learn_intrinsics: adds the head that `pose_and_intrinsics` needs.
+        unit: what translations are counted in, in the model's own; POSE_SCALE was chosen for a stereo baseline of 0.1.
 
     Raises:
         UserError: unknown num_layers, or the pretrained weights cannot be had.
     """
 
-    def __init__(self, num_layers: int = 18, pretrained: bool = False, learn_intrinsics: bool = False) -> None:
+    def __init__(
+        self, num_layers: int = 18, pretrained: bool = False, learn_intrinsics: bool = False, unit: float = 1.0
+    ) -> None:
         super().__init__()
+        scale = torch.tensor([POSE_SCALE] * 3 + [POSE_SCALE * unit] * 3)
+        self.register_buffer("scale", scale, persistent=False)
         self.encoder = ResNetEncoder(num_layers, num_images=2, pretrained=pretrained)
         self.squeeze = nn.Conv2d(self.encoder.channels[-1], _WIDTH, 1)
         self.conv1 = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
@@ -49,7 +54,7 @@ class PoseNet(nn.Module):
         """Pair (B,6,H,W) in [0,1], earlier frame first -> (B,6), float32.
 
         The first three numbers are an axis-angle rotation in radians, the last three a translation in the
-        model's unit; both already carry the factor 0.01.
+        model's unit; both already carry their scale.
 
         Raises ValueError where H or W is not a multiple of 32.
         """
@@ -73,7 +78,7 @@ class PoseNet(nn.Module):
     def _pose(self, features: Tensor) -> Tensor:
         features = F.relu(self.conv1(features), inplace=True)
         features = F.relu(self.conv2(features), inplace=True)
-        return POSE_SCALE * self.pose(features).mean(dim=(2, 3))[:, :6]
+        return self.scale * self.pose(features).mean(dim=(2, 3))[:, :6]
 
     def _squeezed(self, pair: Tensor) -> Tensor:
         """Pair (B,6,H,W) -> (B,256,H/32,W/32)."""
