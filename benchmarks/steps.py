@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.timing import Row, measure
 from datasets.augment import prepare
@@ -14,7 +15,6 @@ from depth.accumulation import backward_in_parts
 from depth.build import build_objective, build_optimizer
 from depth.config import Config, resolved
 from depth.losses.photometric import min_reprojection
-from depth.networks import build_depth_net
 from depth.options import DataOptions, DejaVuOptions, NetworkOptions, TrainOptions
 from depth.types import FrameBatch, RawBatch
 
@@ -86,16 +86,20 @@ def _recorded_loss(target: Tensor, synthesized: Tensor, sources: Tensor, **optio
     return error.mean(), active
 
 
-def make_step(machine: Machine, variant: Variant) -> Callable[[FrameBatch], None]:
-    """Forward, backward and optimiser of a fresh model."""
-    config = resolved(
+def _config(machine: Machine, dejavu: DejaVuOptions) -> Config:
+    return resolved(
         Config(
             data=DataOptions(height=machine.height, width=machine.width),
             network=NetworkOptions(num_layers=machine.num_layers, weights_init="scratch"),
-            dejavu=variant.dejavu,
+            dejavu=dejavu,
             train=TrainOptions(batch_size=machine.batch_size),
         )
     )
+
+
+def make_step(machine: Machine, variant: Variant) -> Callable[[FrameBatch], None]:
+    """Forward, backward and optimiser of a fresh model."""
+    config = _config(machine, variant.dejavu)
     torch.manual_seed(0)
     objective = build_objective(config).train()
     layout = torch.contiguous_format if variant.contiguous else torch.channels_last
@@ -144,19 +148,35 @@ def end_to_end_rows(machine: Machine, stream: Iterator[RawBatch], seconds: float
     return rows
 
 
+TRAININGS: dict[str, DejaVuOptions] = {
+    PLAIN: DejaVuOptions(),
+    "trained with DejaVu": DejaVuOptions(dejavu=True, lpips_weights="random"),
+    "trained with DejaVu-SA": DejaVuOptions(dejavu_attention=True, lpips_weights="random"),
+}
+
+
 def inference_rows(machine: Machine, seconds: float) -> list[Row]:
-    """Latency of one image and throughput of a batch, float32 or, on a GPU, bfloat16."""
-    torch.manual_seed(0)
-    network = build_depth_net("resnet", machine.num_layers).eval()
-    network.to(machine.device, memory_format=torch.channels_last)
+    """Latency of an image in the depth networks that trainings leave, and throughput of a batch in the plain one;
+    float32 or, on a GPU, bfloat16."""
     images = random_batch(machine).target.contiguous(memory_format=torch.channels_last)
 
-    def predict(count: int) -> None:
+    def predict(network: nn.Module, count: int) -> None:
         with torch.no_grad(), torch.autocast(machine.device.type, torch.bfloat16, enabled=machine.bfloat16):
             network(images[:count])
 
-    timings = measure({"1": lambda: predict(1), "batch": lambda: predict(len(images))}, machine.device, seconds, 3)
-    single, batch = timings["1"], timings["batch"]
-    rows = [single.row("inference, one image at a time", 1, "images/s")]
-    rows[0] = replace(rows[0], note=f"{rows[0].milliseconds:.2f} ms an image")
-    return rows + [batch.row(f"inference, batches of {len(images)}", len(images), "images/s")]
+    works = {}
+    for name, options in TRAININGS.items():
+        torch.manual_seed(0)
+        network = build_objective(_config(machine, options)).depth_net.eval()
+        network.to(machine.device, memory_format=torch.channels_last)
+        works[name] = partial(predict, network, 1)
+        if name == PLAIN:
+            works["batch"] = partial(predict, network, len(images))
+    timings = measure(works, machine.device, seconds, 3)
+    batch = timings.pop("batch").row(f"inference, batches of {len(images)}", len(images), "images/s")
+    rows = []
+    for name, timing in timings.items():
+        row = timing.row(f"inference, one image at a time, {name}", 1, "images/s")
+        ratio = row.milliseconds / rows[0].milliseconds if rows else 1.0
+        rows.append(replace(row, note=f"{row.milliseconds:.2f} ms an image, {ratio:.2f} x plain"))
+    return [*rows, batch]
