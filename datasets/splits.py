@@ -13,9 +13,7 @@ they are. Blank lines and what follows a `#` are left out. Folders are relative 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -92,11 +90,12 @@ def parse_split(path: Path) -> list[FrameRef]:
         if not words:
             continue
         try:
-            refs.extend(islice(_parse_line(words), _MAX_FRAMES_IN_FILE + 1 - len(refs)))
+            folder, ranges, sides = _parse_line(words)
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
-        if len(refs) > _MAX_FRAMES_IN_FILE:
+        if len(refs) + len(sides) * sum(map(len, ranges)) > _MAX_FRAMES_IN_FILE:
             raise UserError(f"{path}, line {number}: more than {_MAX_FRAMES_IN_FILE:,} frames in one split")
+        refs.extend(FrameRef(folder, frame, side) for frames in ranges for frame in frames for side in sides)
     if not refs:
         raise UserError(f"the split file {path} names no frame; a line is '<folder> <sides> <ranges>'")
     return refs
@@ -139,18 +138,18 @@ def _part_file(name_or_file: str | Path, part: Part) -> Path:
     return place
 
 
-def _parse_line(words: list[str]) -> Iterator[FrameRef]:
-    """The frames of one line. Raises ValueError that says what is wrong with it."""
+def _parse_line(words: list[str]) -> tuple[str, list[range], str]:
+    """Folder, frames and sides of one line. Raises ValueError that says what is wrong with it."""
     if len(words) != 3:
         raise ValueError(f"expected '<folder> <sides> <ranges>' or '<folder> <frame> <side>', got {len(words)} words")
     folder, second, third = words
     _check_folder(folder)
     if _FRAME.fullmatch(second) and third in ("l", "r"):
-        return iter([FrameRef(folder, _frame(second), third)])
+        frame = _frame(second)
+        return folder, [range(frame, frame + 1)], third
     if second not in ("l", "r", "lr"):
         raise ValueError(f"sides are l, r or lr, not {second!r}")
-    ranges = [_parse_range(text) for text in third.split(",")]
-    return (FrameRef(folder, frame, side) for frames in ranges for frame in frames for side in second)
+    return folder, [_parse_range(text) for text in third.split(",")], second
 
 
 def _check_folder(folder: str) -> None:

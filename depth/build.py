@@ -192,7 +192,10 @@ def _load_original(folder: Path) -> TrainedModel:
 def load_into(objective: SelfSupervisedObjective, place: Path) -> None:
     """Starts an objective's networks from trained ones. Raises UserError where they do not fit."""
     trained = load_trained(place)
-    load_weights(objective.depth_net, trained.depth_net.state_dict(), "depth network", trained.path)
+    depth_net = objective.depth_net
+    if isinstance(depth_net, SharedAttention) and not isinstance(trained.depth_net, SharedAttention):
+        depth_net = depth_net.base  # the attention begins as no change
+    load_weights(depth_net, trained.depth_net.state_dict(), "depth network", trained.path)
     if objective.pose_net is not None and trained.pose_net is not None:
         # The head for the intrinsics is optional: it keeps its start where the other run had none, and is left out
         # where this one has none.

@@ -10,7 +10,8 @@ from test_objective import gradient_of, make_batch
 from test_text import Tower
 
 from datasets.synthetic import WorldSpec, ensure_world
-from depth.build import build_objective, build_optimizer, load_trained
+from depth.build import build_objective, build_optimizer, load_into, load_trained
+from depth.checkpoint import save_checkpoint
 from depth.config import Config, EvaluationOptions, resolved
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.text import TextSupervision
@@ -119,6 +120,22 @@ def test_networks_start_alike_with_and_without_attention():
     assert isinstance(attends.depth_net, SharedAttention)
     for ours, theirs in ((plain.depth_net, attends.depth_net.base), (plain.pose_net, attends.pose_net)):
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_attention_starts_from_a_plain_run(tmp_path):
+    config = make_config(dejavu=False)
+    torch.manual_seed(1)
+    plain = build_objective(config)
+    save_checkpoint(tmp_path / "best.pt", {"config": config.to_dict(), "networks": plain.inference_networks()})
+    attends = build_objective(make_config(dejavu=False, dejavu_attention=True))
+    load_into(attends, tmp_path / "best.pt")
+    assert all(map(torch.equal, attends.depth_net.base.parameters(), plain.depth_net.parameters()))
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    for objective in (attends, plain):
+        objective.eval()
+    with torch.no_grad():
+        before, after = (o.depth_net(image).disparities[0] for o in (plain, attends))
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
