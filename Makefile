@@ -11,9 +11,9 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(RUN) train.py --dataset synthetic --use_stereo --dejavu --edit spectral
+	$(RUN) train.py --dataset synthetic --dejavu --edit spectral
 	@echo "pictures: runs/<newest>/pictures; TensorBoard: $(VENV)/bin/tensorboard --logdir runs, then http://localhost:6006"
-	$(RUN) evaluate_depth.py --eval_split synthetic --eval_mono
+	$(RUN) evaluate_depth.py --eval_split synthetic
 
 test: $(VENV)/.installed
 	$(RUN) -m pytest

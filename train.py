@@ -24,7 +24,7 @@ from datasets.locate import DataPlace, default_cache_dir, find_data, find_footag
 from datasets.sets import TrainingSets, training_sets
 from datasets.video import Footage, training_size
 from depth.build import build_objective, build_optimizer, load_into
-from depth.checkpoint import load_resumable, seed_generators
+from depth.checkpoint import seed_generators
 from depth.cli import run
 from depth.config import Config, resolved
 from depth.distributed import Process, process_group
@@ -36,7 +36,7 @@ from depth.options import DataOptions
 from depth.predictors import NetworkPredictor
 from depth.presets import parse_training
 from depth.protocols import PROTOCOLS, Protocol, prepare_batch
-from depth.resuming import restart_count, restarted, resume_command, resumed
+from depth.resuming import load_same, restarted, resume_command, resumed, was_restarted
 from depth.run_folder import create_run, versions
 from depth.trainer import Settings, Trainer
 from depth.types import FrameBatch, UserError
@@ -54,7 +54,8 @@ def main() -> None:
 
 def train(config: Config, process: Process) -> bool:
     """One run from options to the last checkpoint; False where a signal ended it early."""
-    config = resumed(restarted(config))
+    again = was_restarted(process)
+    config = resumed(restarted(config, again))
     resume = Path(config.log.resume) if config.log.resume else None
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
     place = _place(config.data, cache_dir, process)
@@ -82,10 +83,8 @@ def train(config: Config, process: Process) -> bool:
     folder = None
     if process.is_main:
         record = header | sets.record
-        folder = resume or create_run(
-            config.log.log_dir, config.log.model_name, _what(config), record, again=restart_count() > 0
-        )
-    checkpoint = load_resumable(resume, say=process.is_main) if resume else None
+        folder = resume or create_run(config.log.log_dir, config.log.model_name, _what(config), record, again)
+    checkpoint = load_same(resume, process) if resume else None
     monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0)
     validation = None
     if process.is_main and sets.validation is not None:
@@ -103,8 +102,9 @@ def train(config: Config, process: Process) -> bool:
         shown = prepare(sets.shown, process.device)
         print(_write_learned_camera(objective, shown, place.footage, folder / "camera.json"))
     if process.is_main and finished:
-        evaluate = f"evaluate: python evaluate_depth.py --load_weights_folder {folder}"
-        predict = f"predict: python predict.py {shlex.quote(str(place.root))} --checkpoint {folder}"
+        quoted = shlex.quote(str(folder))
+        evaluate = f"evaluate: python evaluate_depth.py --load_weights_folder {quoted}"
+        predict = f"predict: python predict.py {shlex.quote(str(place.root))} --checkpoint {quoted}"
         print(f"done: {folder}", predict if place.footage else evaluate, sep="\n")
     elif process.is_main:
         command = resume_command(config, folder, process.world_size)

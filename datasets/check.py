@@ -29,6 +29,7 @@ _PAIRS = 40  # looked at for motion
 _LISTED = 6  # drives or problems in full; the rest is counted
 _FRAMES_PER_SAMPLE = 3
 _TIMED_FRAMES = 8
+_BATCH = 12  # train.py's --batch_size for footage
 _EXAMPLE_RATES = (10.0, 100.0)  # samples a second, where --rate is not given
 # KITTI's raw recordings: about 175 GB, in some 42,000 moments of four images and a scan each.
 _BYTES_PER_RAW_FRAME = 4_000_000
@@ -49,7 +50,11 @@ def report(facts: Facts, path: Path, split: str, epochs: int, rate: float | None
     if still == 1:
         facts.problems.append("no parallax in any pair of frames: a camera that stands or turns shows no depth")
     rows.append(("time", _duration(facts, round(facts.samples * (1 - still)), epochs, rate)))
-    rows += [("problem", problem) for problem in _shortened(facts.problems, "problems")]
+    if facts.kind == "footage" and 0 < facts.samples < _BATCH:
+        rows.append(
+            ("note", f"{facts.samples} samples do not fill a batch of {_BATCH}: --batch_size 1, or more footage")
+        )
+    rows += [("problem", problem) for problem in _shortened([*dict.fromkeys(facts.problems)], "problems")]
     return [f"{name:9}{text}" for name, text in rows] + [f"{'verdict':9}{_verdict(facts, camera_given)}"]
 
 

@@ -61,9 +61,8 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.epoch, self.start_step = 0, 0
         if len(self) == 0:
-            raise UserError(
-                f"{length} samples do not fill a step of {world_size} x {batch_size}: take a smaller --batch_size"
-            )
+            step = f"{world_size} x {batch_size}" if world_size > 1 else f"{batch_size}"
+            raise UserError(f"{length} samples do not fill a step of {step}: take a smaller --batch_size, or more data")
 
     def set_epoch(self, epoch: int, start_step: int = 0) -> None:
         """Chooses the epoch of the next iteration and how many of its steps have been done already."""

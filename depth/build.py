@@ -16,6 +16,7 @@ from depth.dejavu.branch import DejaVu
 from depth.dejavu.crm import build_crm
 from depth.dejavu.edits import build_edit, default_block
 from depth.dejavu.text import TextSupervision, load_text_supervision
+from depth.geometry import disparity_to_depth
 from depth.losses.perceptual import PerceptualLoss
 from depth.monodepth2 import is_monodepth2_folder, load_monodepth2
 from depth.networks import build_depth_net, build_pose_net, set_initial_disparity
@@ -58,8 +59,15 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
 
 
 def _pose_net(config: Config, pretrained: bool) -> nn.Module:
-    unit = STEREO_UNIT if config.data.use_stereo else 1.0
-    return build_pose_net(pretrained, learn_intrinsics=config.data.learn_intrinsics, unit=unit)
+    network = config.network
+    disparity = torch.tensor(network.initial_disparity or 0.5)  # without an option, a sigmoid's own start
+    depth = disparity_to_depth(disparity, network.min_depth, network.max_depth).item()
+    return build_pose_net(
+        pretrained,
+        learn_intrinsics=config.data.learn_intrinsics,
+        unit=STEREO_UNIT if config.data.use_stereo else 1.0,
+        forward=network.initial_forward * depth,
+    )
 
 
 def _with_attention(depth_net: nn.Module, config: Config) -> nn.Module:

@@ -146,9 +146,27 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], what: str, path:
     """Loads a state dict strictly. Raises UserError where it belongs to another network or is none."""
     try:
         module.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        detail = " ".join(str(error).split())[:200]
+    except (RuntimeError, TypeError, AttributeError):
+        detail = _mismatch(module, weights)
         raise UserError(f"{path} holds another {what} than these options build: {detail}") from None
+
+
+def _mismatch(module: nn.Module, weights: object) -> str:
+    """Which names and sizes of a state dict are not the module's, a few of each kind."""
+    if not isinstance(weights, dict):
+        return "it is no table of weights"
+    built = module.state_dict()
+    kinds = {
+        "missing": [name for name in built if name not in weights],
+        "unknown": [str(name) for name in weights if name not in built],
+        "of another size": [n for n in built if n in weights and getattr(weights[n], "shape", None) != built[n].shape],
+    }
+    texts = [
+        f"{len(names)} {kind} ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})"
+        for kind, names in kinds.items()
+        if names
+    ]
+    return f"of its weights, {'; '.join(texts)}" if texts else "its weights cannot be copied"
 
 
 def seed_generators(seed: int) -> None:

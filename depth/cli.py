@@ -8,8 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeVar, get_type_hints
 
+import docstring_parser
 import tyro
 
 from depth.types import UserError
@@ -35,6 +37,7 @@ def parse(
         UserError: a flag or a value that is not known, in one line.
         SystemExit: after --help.
     """
+    _flow_help(options)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -50,6 +53,24 @@ def parse(
         if stop.code:
             raise UserError(_one_line(complaint.getvalue())) from None
         raise
+
+
+def _flow_help(options: type[Any]) -> None:
+    """Gives each flag its field's documentation as one paragraph: tyro keeps the line breaks of indented ones.
+
+    Flags that are off, and fields whose default depends on the data, need no "(default: False)" or "(default: None)".
+    """
+    texts = {each.arg_name: each.description for each in docstring_parser.parse_from_object(options).params}
+    hints = get_type_hints(options, include_extras=True)
+    for field in fields(options):
+        if is_dataclass(hints[field.name]):
+            _flow_help(hints[field.name])
+        elif text := texts.get(field.name):
+            hint = "" if any(field.default is each for each in (False, None, ())) else None
+            text = " ".join(text.split())
+            options.__annotations__[field.name] = Annotated[
+                hints[field.name], tyro.conf.arg(help=text, help_behavior_hint=hint)
+            ]
 
 
 def _one_line(box: str) -> str:

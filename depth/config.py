@@ -40,27 +40,38 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     check(
         isinstance(values, dict) and all(isinstance(v, dict) for v in values.values()), "config: not a table of groups"
     )
-    unknown = sorted(map(str, set(values) - {group.name for group in fields(Config)}))
+    unknown = sorted(map(_name, set(values) - {group.name for group in fields(Config)}))
     check(not unknown, f"config: unknown group {', '.join(unknown)}")
     groups = {}
     for group in fields(Config):
         given = values.get(group.name, {})
         known = {f.name: f for f in fields(group.default_factory)}
-        unknown = sorted(map(str, set(given) - set(known)))
+        unknown = sorted(map(_name, set(given) - set(known)))
         check(not unknown, f"config: unknown option {group.name}.{', '.join(unknown)}")
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         hints = get_type_hints(group.default_factory)
         for name, value in given.items():
-            check(_fits(value, hints[name]), f"config: {group.name}.{name} cannot be {value!r}")
+            check(_fits(value, hints[name]), f"config: {group.name}.{name} cannot be {_shown(value)}")
         groups[group.name] = group.default_factory(**given)
     return Config(**groups)
+
+
+def _name(name: object) -> str:
+    """A name from a file, fit for a line."""
+    return name[:40] if isinstance(name, str) and name.isprintable() else "(a name that cannot be printed)"
+
+
+def _shown(value: Any) -> str:
+    """A value from a file in a few words; a tensor's would be lines, and Python refuses to write a number of 5,000."""
+    plain = isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 10**20)
+    return repr(value)[:80] if plain else f"a value of type {type(value).__name__}"
 
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a plain value is of an option's type; the types are those that stand in this file."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in arguments
+    if origin is Literal:  # a tensor, which a checkpoint may hold anywhere, cannot be compared
+        return isinstance(value, str | int) and value in arguments
     if origin is tuple:
         variable = arguments[-1] is ...
         return (
@@ -78,12 +89,12 @@ def _fits(value: Any, hint: Any) -> bool:
 _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "kitti": {
         "data": {"height": 192, "width": 640},
-        "network": {"weights_init": "pretrained"},
+        "network": {"weights_init": "pretrained", "initial_forward": 0.0},
         "train": {"batch_size": 12, "num_epochs": 20, "learning_rate": 1e-4},
     },
     "synthetic": {
         "data": {"height": 64, "width": 224},
-        "network": {"weights_init": "scratch", "initial_disparity": 0.05},
+        "network": {"weights_init": "scratch", "initial_disparity": 0.05, "initial_forward": 0.06},
         "train": {"batch_size": 4, "num_epochs": 6, "learning_rate": 2e-4},
     },
 }

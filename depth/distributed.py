@@ -66,6 +66,11 @@ def process_group(device_name: str | None) -> Iterator[Process]:
     except UserError as error:
         raise UserError(f"process {rank} of {world_size}: {error}") from None
     except RuntimeError as error:
+        if "Gloo connectFullMesh failed" in str(error):
+            raise UserError(
+                f"process {rank} of {world_size} does not reach the others; after a restart by torchrun it may have "
+                "been given old addresses: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun"
+            ) from None
         if not _lost_peer(error):
             raise
         raise UserError(f"process {rank} of {world_size}: another process has ended; its error stands above") from None
@@ -108,3 +113,12 @@ def gather_to_main(value: Any) -> list[Any]:
     values = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
     dist.gather_object(value, values)
     return values or []
+
+
+def from_main(value: Any) -> Any:
+    """Rank 0's value, on every rank."""
+    if not dist.is_initialized():
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]

@@ -128,11 +128,19 @@ def warp(sources: Tensor, depth: Tensor, source_from_target: Tensor, intrinsics:
     x, y, z = (rays * depth[:, None, None] + shift).unbind(2)  # each (B,N,S,H,W)
     z = z.clamp(min=_MIN_Z)
     grid = torch.stack([x / z * (2.0 / (width - 1)) - 1.0, y / z * (2.0 / (height - 1)) - 1.0], -1)
-    sampled = F.grid_sample(
-        sources.flatten(0, 1),
-        grid.view(batch * number, scales * height, width, 2),
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=True,
-    )
+    sampled = _sample(sources.flatten(0, 1), grid.view(batch * number, scales * height, width, 2))
     return sampled.view(batch, number, channels, scales, height, width)
+
+
+def _sample(images: Tensor, grid: Tensor) -> Tensor:
+    """Bilinear samples at (B,h,w,2) in [-1,1]; NaN where a place is NaN, so that the loss shows it.
+
+    On a CPU `grid_sample` gives such a place a finite value, and its backward pass dies of a segmentation fault
+    (github.com/pytorch/pytorch/issues/24823).
+    """
+    lost = None
+    if grid.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.isfinite(grid.detach().sum()):
+        lost = grid.isnan().any(-1)[:, None]
+        grid = grid.nan_to_num()
+    sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return sampled if lost is None else sampled.masked_fill(lost, float("nan"))

@@ -37,8 +37,8 @@ class DataOptions:
     """Where the frames come from and what a sample is."""
 
     data_path: Text = None
-    """Folder of KITTI raw data. Default: $KITTI_DATA, then ./kitti_data; where neither is, the embedded synthetic
-    world is used and named in everything that is written."""
+    """Folder of KITTI's data, or the footage for --dataset video. Default: $KITTI_DATA, then ./kitti_data; where
+    neither is, the embedded synthetic world is used and named in everything that is written."""
     dataset: Literal["kitti", "synthetic", "video"] = "kitti"
     """What the data is; synthetic is the embedded world, video is footage of your own: --data_path is then a video, a
     folder of images, or a folder of clips."""
@@ -61,7 +61,7 @@ class DataOptions:
     keep_still: bool = False
     """video: keeps the frames in which the camera stands or turns on the spot."""
     use_stereo: bool = False
-    """Adds the other camera as a source, with the real baseline in metres."""
+    """Adds the other camera as a source, with the real baseline in metres; --frame_ids 0 leaves it alone."""
     skip_missing: bool = False
     """Goes on with the frames that are there, and prints how much that is, instead of stopping with a list."""
     on_bad_sample: Literal["stop", "skip"] = "stop"
@@ -73,8 +73,8 @@ class DataOptions:
     """Folder in which the frames are kept decoded and at training size, 0.37 MB each at 640x192; written before the
     first epoch, and used again while split, size and files stay. Default: frames are decoded each time."""
     cache_dir: Text = None
-    """Folder for the embedded world and for ground truth made from scans. Default: $DEJAVU_CACHE, then
-    ~/.cache/dejavu-depth."""
+    """Folder for the embedded world, for ground truth made from scans, and for the frames of videos. Default:
+    $DEJAVU_CACHE, then ~/.cache/dejavu-depth."""
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):
@@ -114,15 +114,24 @@ class NetworkOptions:
     scales: tuple[int, ...] = (0, 1, 2, 3)
     """Decoder scales that take part in the loss."""
     min_depth: Number = None
-    """Depth at disparity 1, in metres or the model's unit. Default: 0.1 (0.54 with --use_stereo, where the unit is the
-    metre and 0.1 would put every pixel outside the other image, without a gradient)."""
+    """Depth at disparity 1, in metres or the model's unit. Default: 0.1 (0.05 on the embedded world; 0.54 with
+    --use_stereo, where 0.1 m would put every pixel outside the other image, without a gradient)."""
     max_depth: Number = None
-    """Depth at disparity 0, in metres or the model's unit. Default: 100 (540 with --use_stereo)."""
+    """Depth at disparity 0, in metres or the model's unit. Default: 100 (50 on the embedded world; 540 with
+    --use_stereo)."""
     initial_disparity: Number = None
     """What the untrained depth network predicts everywhere, in (0,1). Default: the network's own start, about 0.5
     (0.05 on the embedded world, where training from scratch is short)."""
+    initial_forward: Number = None
+    """How far forward the untrained pose network moves the camera from frame to frame, as a share of the untrained
+    depth. With none, a pose network from scratch must first find out that the camera moves, and depth learns nothing
+    meanwhile. Default: 0, as in Monodepth2 (0.06 on the embedded world)."""
 
     def __post_init__(self) -> None:
+        check(
+            self.initial_forward is None or 0 <= self.initial_forward < 1,
+            f"--initial_forward {self.initial_forward} is a share of the depth: from 0 to below 1",
+        )
         check(
             self.depth_net == "resnet" or self.num_layers == 18,
             f"--num_layers {self.num_layers} belongs to --depth_net resnet; {self.depth_net} has one size",
@@ -145,11 +154,11 @@ class LossOptions:
     disparity_smoothness: float = 1e-3
     """Weight of the edge-aware smoothness; halved at each coarser scale."""
     disable_automasking: bool = False
-    """Keeps the pixels that do not move."""
+    """Keeps, in the loss, the pixels that do not move from frame to frame."""
     avg_reprojection: bool = False
     """Averages the error over the sources instead of taking the minimum."""
     no_ssim: bool = False
-    """L1 alone."""
+    """Photometric error of L1 alone, without SSIM."""
 
     def __post_init__(self) -> None:
         check(self.disparity_smoothness >= 0, "--disparity_smoothness is 0 or more")
@@ -225,9 +234,9 @@ class TrainOptions:
     """Other defaults, over which flags still count. kitti: 640x192 as Monodepth2; kitti_hr: 1024x320, batch 4;
     small_gpu: 640x192, batch 4; demo: what `make demo` trains on the embedded world."""
     batch_size: Integer = None
-    """Samples a step. Default: 12 (4 on the embedded world)."""
+    """Samples a step, with torchrun for each process. Default: 12 (4 on the embedded world)."""
     num_epochs: Integer = None
-    """Default: 20 (6 on the embedded world)."""
+    """Passes over the training samples. Default: 20 (6 on the embedded world)."""
     max_steps: Integer = None
     """Stops after so many optimiser steps, if that comes first."""
     learning_rate: Number = None
@@ -283,7 +292,7 @@ class LogOptions:
     image_frequency: Integer = None
     """Steps between pictures of the fixed validation frames. Default: once an epoch."""
     checkpoint_minutes: float = 10.0
-    """Longest time between checkpoints; the end of an epoch writes one too."""
+    """Longest time between checkpoints in minutes; the end of an epoch writes one too."""
     val_samples: int = 400
     """Validation samples after each epoch, spread evenly over the split; 0 uses all."""
 

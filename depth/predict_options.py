@@ -56,7 +56,8 @@ class PredictOptions:
     out: str = "predictions"
     """Folder for what is written; files that are there already are replaced."""
     write: tuple[Kind, ...] = ("png", "npy", "colour")
-    """Files per frame: png is 16-bit depth (value / 256), npy float32 depth, colour a picture to look at."""
+    """Files per frame: png is 16-bit depth (value / 256 is metres; up to scale, value / 4096), npy float32 depth,
+    colour a picture to look at."""
     video: Literal["auto", "yes", "no"] = "auto"
     """A side-by-side mp4 of image and depth per clip; auto writes it for videos and cameras."""
     ply: bool = False

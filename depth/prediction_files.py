@@ -17,12 +17,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from depth.api import Prediction
+from depth.api import METRES, UP_TO_SCALE, Prediction
 from depth.pointcloud import point_cloud
 from depth.report import make_folder
 from depth.types import UserError
 
-PNG_SCALE = 256.0  # KITTI's: stored value = depth * 256, 0 is "no depth"
+# Stored value = depth * scale; 0 is "no depth". Metres: KITTI's convention, up to 256 m. Networks without a unit put
+# most depths between 0.1 and 3, where 256 would leave steps of some percent: 4096 goes up to 16.
+PNG_SCALE = {METRES: 256, UP_TO_SCALE: 4096}
 VIDEO_CODEC = "mp4v"  # MPEG-4 part 2: the one that every build of OpenCV encodes
 _MAX_VIDEO_WIDTH = 3840
 _JPEG_QUALITY = 95
@@ -89,7 +91,7 @@ class FrameFiles:
         """
         painted = self.colouring.paint(prediction.inverse_depth)
         if "png" in self.kinds:
-            write_aside(self.folder / f"{stem}_depth.png", depth_png(prediction.depth))
+            write_aside(self.folder / f"{stem}_depth.png", depth_png(prediction.depth, PNG_SCALE[prediction.unit]))
         if "npy" in self.kinds:
             write_aside(self.folder / f"{stem}_depth.npy", _npy(prediction.depth))
         if "colour" in self.kinds:
@@ -102,22 +104,23 @@ class FrameFiles:
 
     def describe(self, unit: str) -> dict[str, Any]:
         """What the files hold, for the sidecar."""
-        colours = f"{self.colouring.name} over inverse depth, bright at {self.colouring.near:.6g} {unit}"
+        near, far, scale = self.colouring.near, self.colouring.far, PNG_SCALE[unit]
+        colours = f"{self.colouring.name} over inverse depth, bright at depth {near:.6g}, dark at {far:.6g} ({unit})"
         texts = {
             "png": (
                 "*_depth.png",
-                f"16-bit grey PNG: depth = value / {PNG_SCALE:g}; 0 is none, 65535 is 255.996 or more",
+                f"16-bit grey PNG: depth = value / {scale}; 0 is none, 65535 is {65535 / scale:.6g} or more",
             ),
             "npy": ("*_depth.npy", "NumPy float32 (H,W): depth"),
-            "colour": ("*_colour.jpg", f"{colours}, dark at {self.colouring.far:.6g}"),
+            "colour": ("*_colour.jpg", colours),
             "ply": ("*.ply", "points x right, y down, z forward, in the depth's unit, with the image's colours"),
         }
         return {name: text for kind, (name, text) in texts.items() if kind in self.kinds}
 
 
-def depth_png(depth: np.ndarray) -> bytes:
-    """(H,W) -> a 16-bit PNG with depth * 256, from 1, as 0 would say "none", to 65535."""
-    values = np.clip(np.round(depth * PNG_SCALE), 1, 65535).astype(np.uint16)
+def depth_png(depth: np.ndarray, scale: float) -> bytes:
+    """(H,W) -> a 16-bit PNG with depth * scale, from 1, as 0 would say "none", to 65535."""
+    values = np.clip(np.round(depth * scale), 1, 65535).astype(np.uint16)
     return cv2.imencode(".png", values)[1].tobytes()
 
 

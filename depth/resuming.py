@@ -6,8 +6,13 @@ import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from depth.checkpoint import load_resumable
 from depth.config import Config, config_from_dict
+from depth.distributed import Process, any_rank, from_main
 from depth.run_folder import read_run
 from depth.types import UserError
 
@@ -37,13 +42,20 @@ def resumed(config: Config) -> Config:
     return replace(saved, log=replace(saved.log, resume=str(folder)))
 
 
-def restart_count() -> int:
-    """How often torchrun (--max_restarts) has started this process group again."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+def was_restarted(process: Process) -> bool:
+    """Whether torchrun (--max_restarts) has started this process group again.
+
+    Of several machines, only the one that lost a process counts that; the others started again to meet it.
+    """
+    own = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return any_rank(torch.tensor(own, device=process.device))[0]
 
 
-def restarted(config: Config) -> Config:
+def restarted(config: Config, again: bool) -> Config:
     """With torchrun's --max_restarts: a restarted run goes on from its checkpoint, by the same command.
+
+    Args:
+        again: see `was_restarted`, the same on every rank.
 
     Raises UserError without --model_name, since a name made of the time would not be found again.
     """
@@ -52,9 +64,19 @@ def restarted(config: Config) -> Config:
     if config.log.model_name is None:
         raise UserError("torchrun --max_restarts needs --model_name, so that a restarted run finds its folder")
     folder = Path(config.log.log_dir) / config.log.model_name
-    if restart_count() == 0 or not any((folder / "checkpoints").glob("*.pt")):
+    # Rank 0's view counts: one rank that resumes and another that begins would wait for each other for ever.
+    if not from_main(again and any((folder / "checkpoints").glob("*.pt"))):
         return config
     return replace(config, log=replace(config.log, resume=str(folder)))
+
+
+def load_same(run: Path, process: Process) -> tuple[Path, dict[str, Any]]:
+    """`load_resumable` on every rank. Raises UserError where they find different steps."""
+    path, state = load_resumable(run, say=process.is_main)
+    step, steps = state["progress"]["step"], from_main(state["progress"]["step"])
+    if step != steps:
+        raise UserError(f"{path} is at step {step}, the main process's at {steps}: all machines must share this folder")
+    return path, state
 
 
 def resume_command(config: Config, folder: Path, world_size: int) -> str:

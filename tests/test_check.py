@@ -24,6 +24,9 @@ def test_a_video(tmp_path, capsys):
     assert "0% of" in text and "20 epochs of 18 samples" in text
     code, text = run(capsys, video)
     assert code == 0 and "ready once the camera is given" in text
+    assert "do not fill a batch" not in text
+    code, text = run(capsys, write_video(tmp_path / "short.mp4", drive(5)), "--fov", 90)
+    assert code == 0 and "3 samples do not fill a batch of 12: --batch_size 1" in text
 
 
 def test_standing_footage(tmp_path, capsys):
@@ -50,6 +53,7 @@ def test_bad_footage(tmp_path, capsys):
     (tmp_path / "broken.mp4").write_bytes(b"nothing" * 100)
     code, text = run(capsys, tmp_path / "broken.mp4", "--fov", 60)
     assert code == 2 and "cannot open the video" in text
+    assert text.count("cannot open the video") == 1
     code, text = run(capsys, write_video(tmp_path / "short.mp4", drive(2)), "--fov", 60)
     assert code == 2 and "2 frames" in text
     assert run(capsys, tmp_path / "nowhere") == (2, f"error: --data_path {tmp_path / 'nowhere'} does not exist\n")

@@ -78,8 +78,17 @@ def test_a_foreign_format_and_an_absent_file(tmp_path):
 
 
 def test_weights_of_another_network(tmp_path):
-    with pytest.raises(UserError, match="another layer"):
-        load_weights(torch.nn.Linear(3, 4), torch.nn.Linear(3, 5).state_dict(), "layer", tmp_path)
+    layer = torch.nn.Linear(3, 4)
+    with pytest.raises(UserError) as caught:
+        load_weights(layer, torch.nn.Linear(3, 5).state_dict(), "layer", tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} holds another layer than these options build: of its weights, 2 of another size (weight, bias)"
+    )
+    foreign = {f"stem.{index}": torch.zeros(1) for index in range(3)} | {"bias": layer.bias.data}
+    with pytest.raises(UserError, match=r"1 missing \(weight\); 3 unknown \(stem.0, stem.1, ...\)$"):
+        load_weights(layer, foreign, "layer", tmp_path)
+    with pytest.raises(UserError, match="no table of weights"):
+        load_weights(layer, torch.zeros(2), "layer", tmp_path)
 
 
 def test_random_generators_come_back():

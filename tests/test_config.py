@@ -94,3 +94,16 @@ def test_every_preset_stands_in_its_flag_and_in_the_config(name):
 def test_a_preset_does_not_change_a_run_that_goes_on():
     with pytest.raises(UserError, match="--preset"):
         parse_training("", ["--preset", "demo", "--resume", "runs/x"])
+
+
+def test_help_flows_and_has_no_empty_defaults(capsys, monkeypatch):
+    """A flag's text is one paragraph, whatever the line breaks of its documentation; None is no default to read."""
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        parse(Config, "", ["--help"])
+    rows = capsys.readouterr().out.splitlines()
+    assert sum(len(row.rstrip(" │")) > 80 for row in rows) > 60  # lines are filled, not broken where the source is
+    page = " ".join(" ".join(rows).replace("│", "").split())
+    assert "where neither is, the embedded synthetic world is used and named in everything" in page
+    assert "(default: 0.001)" in page and "(default: 0 -1 1)" in page
+    assert "(default: None)" not in page and "(default: False)" not in page and "(default: )" not in page

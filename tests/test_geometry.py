@@ -107,3 +107,16 @@ def test_points_behind_the_camera_stay_finite():
 def test_warp_names_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="do not fit"):
         warp(torch.rand(1, 2, 3, 16, 32), torch.rand(1, 1, 16, 32), torch.eye(4).view(1, 1, 4, 4), K)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e38])
+def test_warp_outlives_a_pose_that_is_no_number(value):
+    """torch's own sampler gives NaN places a finite value on a CPU, and dies of a segmentation fault going back."""
+    sources, depth = torch.rand(2, 1, 3, 16, 32), torch.full((2, 1, 16, 32), 2.0)
+    pose = torch.eye(4).repeat(2, 1, 1, 1)
+    pose[1, 0, 0, 3] = value
+    pose.requires_grad_()
+    warped = warp(sources, depth, pose, K.expand(2, -1, -1))
+    warped.sum().backward()
+    assert torch.isfinite(warped[0]).all() and torch.isfinite(pose.grad[0]).all()
+    assert torch.isnan(warped[1]).all() == (value != 1e38)

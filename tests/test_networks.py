@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from depth.geometry import transform_from_axis_angle
 from depth.networks import DEPTH_NETS, build_depth_net, build_pose_net
 from depth.networks.layers import Float32Conv2d
 from depth.networks.packnet import PackNet
@@ -135,6 +136,15 @@ def test_gradients_reach_every_parameter_of_the_pose_net():
     net(_scene(channels=6)).sum().backward()
     assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not net.pose.weight.grad[6:].any(), "the second six channels are the unused pose"
+
+
+@pytest.mark.parametrize("unit", [1.0, 5.4])
+def test_a_pose_net_that_starts_forward_brings_what_is_ahead_nearer(unit):
+    torch.manual_seed(0)
+    pose = build_pose_net(unit=unit, forward=0.5).eval()(_scene(channels=6))
+    later_from_earlier = transform_from_axis_angle(pose[:, :3], pose[:, 3:])
+    ahead = later_from_earlier @ torch.tensor([0.0, 0.0, 10.0, 1.0])
+    torch.testing.assert_close(ahead[:, :3], torch.tensor([[0.0, 0.0, 9.5]]).expand(len(ahead), 3), atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["depth", "pose"])

@@ -81,7 +81,18 @@ def test_one_image_and_its_sidecar(run_folder, tmp_path):
     assert facts["unit"] == "metres" and facts["trained_on"] == "synthetic"
     assert facts["scale"]["factor"] == 5.4 and "given by the user" in facts["scale"]["from"]
     assert facts["frames"] == [{"name": stem, "width": 60, "height": 40}]
-    assert "value / 256" in facts["files"]["*_depth.png"]
+    assert "value / 256;" in facts["files"]["*_depth.png"] and "65535 is 255.996" in facts["files"]["*_depth.png"]
+
+
+def test_depth_without_a_unit_has_finer_steps(run_folder, tmp_path):
+    """Depths near 0.1 in steps of 1/256 would be off by 2 %."""
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), _picture(0))
+    _predict(run_folder, tmp_path, path)
+    out = tmp_path / "out"
+    values = cv2.imread(str(out / "photo_depth.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_allclose(values / 4096, np.load(out / "photo_depth.npy"), atol=0.5 / 4096 + 1e-6)
+    assert "value / 4096;" in json.loads((out / "photo.json").read_text())["files"]["*_depth.png"]
 
 
 def test_a_folder_has_one_colour_range_and_keeps_sizes(run_folder, tmp_path):

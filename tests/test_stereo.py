@@ -103,6 +103,7 @@ def test_translations_are_counted_in_the_unit_of_the_depth_range(world):
     poses = []
     for use_stereo in (False, True):
         config = config_for(world, frame_ids=(0, -1, 1))
+        config = replace(config, network=NetworkOptions(initial_forward=0.0))
         config = resolved(replace(config, data=replace(config.data, use_stereo=use_stereo)))
         torch.manual_seed(0)
         pose_net = build_objective(config).pose_net.eval()
@@ -111,6 +112,19 @@ def test_translations_are_counted_in_the_unit_of_the_depth_range(world):
     assert poses[0].abs().min() > 0
     torch.testing.assert_close(poses[1][:3], poses[0][:3])
     torch.testing.assert_close(poses[1][3:], 5.4 * poses[0][3:])
+
+
+@pytest.mark.parametrize("use_stereo", [False, True])
+def test_the_first_motion_is_a_share_of_the_first_depth(world, use_stereo):
+    config = config_for(world, frame_ids=(0, -1, 1))
+    config = replace(config, network=NetworkOptions(initial_forward=0.2, initial_disparity=0.1))
+    config = resolved(replace(config, data=replace(config.data, use_stereo=use_stereo)))
+    objective = build_objective(config).eval()
+    with torch.no_grad():
+        pair = torch.linspace(0, 1, 6 * 64 * 96).view(1, 6, 64, 96)
+        disparity = objective.depth_net(pair[:, :3]).disparities[0]
+        depth = disparity_to_depth(disparity, config.network.min_depth, config.network.max_depth).median()
+        assert -objective.pose_net(pair)[0, 5] / depth == pytest.approx(0.2, rel=0.1)
 
 
 def test_a_fresh_network_looks_into_the_other_image(world):

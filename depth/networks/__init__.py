@@ -33,9 +33,9 @@ DEPTH_NETS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "packnet_slim": _packnet_slim,
 }
 
-# (num_layers, pretrained, learn_intrinsics, unit) -> module: pair (B,6,H,W) in time order -> axis-angle and
+# (num_layers, pretrained, learn_intrinsics, unit, forward) -> module: pair (B,6,H,W) in time order -> axis-angle and
 # translation (B,6).
-POSE_NETS: dict[str, Callable[[int, bool, bool, float], nn.Module]] = {"resnet": PoseNet}
+POSE_NETS: dict[str, Callable[[int, bool, bool, float, float], nn.Module]] = {"resnet": PoseNet}
 
 
 def build_depth_net(name: str, num_layers: int = 18, num_channels: int = 1, pretrained: bool = False) -> nn.Module:
@@ -59,6 +59,7 @@ def build_pose_net(
     name: str = "resnet",
     learn_intrinsics: bool = False,
     unit: float = 1.0,
+    forward: float = 0.0,
 ) -> nn.Module:
     """A pose network: pair (B,6,H,W) in [0,1], in time order -> (B,6), axis-angle (rad) and translation.
 
@@ -68,11 +69,12 @@ def build_pose_net(
         name: one of POSE_NETS.
         learn_intrinsics: adds the head for the camera's intrinsics.
         unit: what its translations are counted in, in the model's own unit.
+        forward: how far the untrained network moves the camera forward, in the model's unit.
 
     Raises:
         UserError: unknown name or num_layers, or the pretrained weights cannot be had.
     """
-    return _choose(POSE_NETS, name, "pose")(num_layers, pretrained, learn_intrinsics, unit)
+    return _choose(POSE_NETS, name, "pose")(num_layers, pretrained, learn_intrinsics, unit, forward)
 
 
 def set_initial_disparity(depth_net: nn.Module, disparity: float) -> None:

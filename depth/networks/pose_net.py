@@ -26,13 +26,19 @@ class PoseNet(nn.Module):
         pretrained: encoder with ImageNet weights.
         learn_intrinsics: adds the head that `pose_and_intrinsics` needs.
         unit: what translations are counted in, in the model's own; POSE_SCALE was chosen for a stereo baseline of 0.1.
+        forward: how far the untrained network moves the camera forward, in the model's unit.
 
     Raises:
         UserError: unknown num_layers, or the pretrained weights cannot be had.
     """
 
     def __init__(
-        self, num_layers: int = 18, pretrained: bool = False, learn_intrinsics: bool = False, unit: float = 1.0
+        self,
+        num_layers: int = 18,
+        pretrained: bool = False,
+        learn_intrinsics: bool = False,
+        unit: float = 1.0,
+        forward: float = 0.0,
     ) -> None:
         super().__init__()
         scale = torch.tensor([POSE_SCALE] * 3 + [POSE_SCALE * unit] * 3)
@@ -43,6 +49,9 @@ class PoseNet(nn.Module):
         self.conv2 = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
         # Twelve channels, two poses, of which the second is unused: the shape of the published checkpoints.
         self.pose = Float32Conv2d(_WIDTH, 12, 1)
+        if forward:
+            with torch.no_grad():  # what the camera moves towards comes nearer: z falls
+                self.pose.bias[5] = -forward / self.scale[5]
         if learn_intrinsics:
             self.intrinsics = Float32Conv2d(_WIDTH, 4, 1)
             # Every pair starts with the same plausible camera; a random one can lie far off before anything is learnt.

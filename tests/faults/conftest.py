@@ -1,7 +1,24 @@
+import signal
+
 import pytest
 from harness import Server, weights
 
 from datasets.synthetic import WorldSpec, ensure_world
+
+
+@pytest.fixture(autouse=True)
+def limit(request):
+    """No test hangs, whatever it waits for: its own waits have shorter limits, and say what was printed."""
+    seconds = 3600 if request.node.get_closest_marker("long") else 900
+
+    def late(_number, _frame):
+        raise AssertionError(f"the test took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

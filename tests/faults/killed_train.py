@@ -1,7 +1,11 @@
-"""small_train.py in which rank $FAULT_KILL_RANK kills itself at step $FAULT_KILL_STEP of its first life."""
+"""small_train.py in which rank $FAULT_KILL_RANK kills itself once, at step $FAULT_KILL_STEP.
+
+The file $FAULT_KILLED remembers it: torchrun's count of restarts is one machine's own.
+"""
 
 import os
 import signal
+from pathlib import Path
 
 from small_train import make_small
 
@@ -12,9 +16,10 @@ from depth.trainer import Trainer
 
 class KilledTrainer(Trainer):
     def step(self, batch):
-        first = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
-        if first and os.environ["RANK"] == os.environ["FAULT_KILL_RANK"]:
+        mark = Path(os.environ["FAULT_KILLED"])
+        if os.environ["RANK"] == os.environ["FAULT_KILL_RANK"] and not mark.exists():
             if self.progress.step == int(os.environ["FAULT_KILL_STEP"]):
+                mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().step(batch)
 

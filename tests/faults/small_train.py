@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -61,8 +62,9 @@ def small_networks():
 
 
 def serve():
-    """A line of JSON per job: {"arguments", "output", "environment", "file_limit"} -> pid; {"wait": pid} -> status.
+    """A line of JSON per job: {"arguments", "output", "environment", "file_limit"} -> pid.
 
+    {"wait": pid, "seconds"} -> its status, or "late" where it has not ended by then.
     {"end": true} ends it: the end of the input may never come, where other processes inherited the pipe.
     """
     for line in sys.stdin:
@@ -70,13 +72,23 @@ def serve():
         if "end" in job:
             return
         if "wait" in job:
-            status = os.waitstatus_to_exitcode(os.waitpid(job["wait"], 0)[1])
-            print(status, flush=True)
+            print(_status(job["wait"], job["seconds"]), flush=True)
             continue
         pid = os.fork()
         if pid == 0:
             _work(job)
         print(pid, flush=True)
+
+
+def _status(pid, seconds):
+    end = time.monotonic() + seconds
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            return "late"
+        time.sleep(0.005)
 
 
 def _work(job):

@@ -4,12 +4,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from harness import same, weights
+from harness import run_together, same, weights
 
 from depth.checkpoint import load_checkpoint, save_checkpoint
 from depth.monitor import Monitor
@@ -32,12 +31,13 @@ except UserError as error:
 
 
 def test_a_full_disk_leaves_the_checkpoints_intact(tmp_path):
-    root = Path(__file__).parents[2]
-    said = subprocess.run([sys.executable, "-c", FILLING, tmp_path], cwd=root, capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.count("\n") == 1 and "(File too large); the one before it is intact" in said.stdout
-    assert load_checkpoint(tmp_path / "last.pt")["n"] == 2 and load_checkpoint(tmp_path / "previous.pt")["n"] == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (said,) = run_together([["-c", FILLING, folder]], tmp_path)
+    assert said.code == 0, said.text
+    assert said.text.count("\n") == 1 and "(File too large); the one before it is intact" in said.text
+    assert load_checkpoint(folder / "last.pt")["n"] == 2 and load_checkpoint(folder / "previous.pt")["n"] == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["last.pt", "previous.pt"]
 
 
 def test_a_full_disk_while_training_names_the_file_and_the_run_goes_on_later(server, flags, whole, tmp_path):
@@ -66,7 +66,7 @@ def test_no_room_in_shared_memory_is_one_line_and_the_run_ends(server, flags, tm
 def _tmpfs(folder, size):
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if os.name != "posix" or subprocess.run(command, capture_output=True).returncode:
+    if os.name != "posix" or subprocess.run(command, capture_output=True, timeout=60).returncode:
         pytest.skip("a small tmpfs cannot be mounted here")
 
 
@@ -81,7 +81,7 @@ def test_a_file_system_without_room(tmp_path):
         assert load_checkpoint(folder / "last.pt")["n"] > 1
         assert not list(folder.glob(".*"))
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", str(folder)], check=True, timeout=60)
 
 
 def test_a_full_disk_under_the_event_file(tmp_path, capfd):
@@ -94,7 +94,7 @@ def test_a_full_disk_under_the_event_file(tmp_path, capfd):
                 monitor.scalars({"loss/total": 1.0}, step)
         assert "\n" not in str(error.value) and "Traceback" not in capfd.readouterr().err
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", str(folder)], check=True, timeout=60)
 
 
 def test_a_log_folder_that_cannot_be_written(server, flags, tmp_path):

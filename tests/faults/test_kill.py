@@ -4,13 +4,13 @@ import random
 import shutil
 import signal
 import time
-from functools import partial
 
 import pytest
 from harness import same, weights
 
 from depth.checkpoint import load_checkpoint
 
+STEPS = 120  # of the run that is killed often; 4 are an epoch
 MACHINE = ("--device", "cpu", "--num_workers", "1")
 
 
@@ -20,26 +20,32 @@ def _finish(server, flags, folder):
     return job
 
 
-def _kill_until_done(server, flags, folder, draw, most, found):
+def _kill_until_done(server, flags, folder, moment, most, found):
     """Starts and resumes a run, killing it at random moments; the number of kills until it came to its end."""
     cache = ["--cache_dir", folder.parent / "cache"]
+    last, previous = (folder / "checkpoints" / name for name in ("last.pt", "previous.pt"))
     for kills in range(most + 1):
-        if (folder / "checkpoints" / "last.pt").exists() or (folder / "checkpoints" / "previous.pt").exists():
+        if last.exists() or previous.exists():
             arguments = ["--resume", folder, *MACHINE, *cache]
         else:
             shutil.rmtree(folder, ignore_errors=True)
             arguments = [*flags, "--model_name", folder.name]
+        before = _step(last)
         job = server.start(arguments, folder.with_suffix(".txt"))
         if kills == most:
             assert job.wait() == 0, job.text
             return kills
-        time.sleep(draw())
+        if moment.random() < 0.2:  # in the start, or wherever that is
+            time.sleep(moment.uniform(0.2, 3))
+        else:
+            goal = before + moment.randint(1, 6)
+            job.wait_for(lambda goal=goal: _step(last) >= min(goal, STEPS))
+            time.sleep(moment.uniform(0, 0.15))
         code = job.kill()
         assert code in (0, -signal.SIGKILL), job.text
         if code == 0:
             return kills
-        checkpoints = folder / "checkpoints"
-        found.append((_step(checkpoints / "last.pt"), (checkpoints / ".last.pt.tmp").exists()))
+        found.append((_step(last), last.with_name(".last.pt.tmp").exists()))
     raise AssertionError
 
 
@@ -63,20 +69,19 @@ def _step(path):
 
 
 @pytest.mark.long
-def test_kill_9_at_twenty_random_moments(server, flags, whole, tmp_path):
-    started = time.monotonic()
-    _finish(server, flags, tmp_path / "timed")
-    seconds = time.monotonic() - started
-    kills, rounds, random_moment, found = 0, 0, random.Random(5), []
+def test_kill_9_at_twenty_random_moments(server, flags, tmp_path):
+    flags = [*flags, "--num_epochs", STEPS // 4]
+    _finish(server, flags, tmp_path / "whole")
+    whole = weights(tmp_path / "whole")
+    kills, rounds, moment, found = 0, 0, random.Random(5), []
     while kills < 20:
         folder = tmp_path / f"parts{rounds}"
-        draw = partial(random_moment.uniform, 0.05 * seconds, 0.5 * seconds)
-        kills += _kill_until_done(server, flags, folder, draw, 20 - kills, found)
+        kills += _kill_until_done(server, flags, folder, moment, 20 - kills, found)
         assert same(weights(folder), whole)
         rounds += 1
     steps, saving = [step for step, _ in found], sum(half_written for _, half_written in found)
-    print(f"{kills} kills in {rounds} runs of {seconds:.1f} s, {saving} while saving, after steps {steps}")
-    assert kills == 20 and len(set(steps)) >= 5
+    print(f"{kills} kills in {rounds} runs of {STEPS} steps, {saving} while saving, after steps {steps}")
+    assert kills == len(found) == 20 and len(set(steps)) >= 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

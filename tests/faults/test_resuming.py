@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import torch
 
 from depth.checkpoint import save_checkpoint
-from depth.config import Config
+from depth.config import Config, config_from_dict
+from depth.distributed import Process
 from depth.options import DataOptions, LogOptions, TrainOptions
-from depth.resuming import restarted, resume_command, resumed
+from depth.resuming import load_same, restarted, resume_command, resumed, was_restarted
 from depth.run_folder import create_run
 from depth.types import UserError
 
@@ -34,6 +36,24 @@ def test_a_run_keeps_its_options_and_the_machine_is_the_commands(tmp_path):
     assert resumed(longer).train.num_epochs == 9
 
 
+@pytest.mark.parametrize(
+    "value", [torch.zeros(2), torch.zeros(9, 9), 10**5000, [], {}], ids=["pair", "table", "number", "list", "dict"]
+)
+@pytest.mark.parametrize("option", ["dataset", "split", "use_stereo"])
+def test_a_value_of_no_use_is_a_user_error_of_one_line(option, value):
+    with pytest.raises(UserError, match=f"^config: data.{option} |^--{option} ") as error:
+        config_from_dict({"data": {option: value}})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["\n", "a\nb", 10**5000, None], ids=["end", "lines", "number", "none"])
+def test_a_name_of_no_use_is_a_user_error_of_one_line(name):
+    for values in ({name: {}}, {"data": {name: 1}}):
+        with pytest.raises(UserError, match="^config: unknown .*cannot be printed") as error:
+            config_from_dict(values)
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"config": 3}', '{"config": {"log": {"model_name": "../x"}}}'])
 def test_a_malformed_record_is_a_user_error(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
@@ -43,17 +63,32 @@ def test_a_malformed_record_is_a_user_error(tmp_path, content):
 
 def test_torchruns_restart_goes_on_from_the_checkpoint(tmp_path, monkeypatch):
     config = Config(log=LogOptions(log_dir=str(tmp_path), model_name="run"))
-    assert restarted(config) is config
+    assert restarted(config, again=True) is config, "without torchrun"
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "2")
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert restarted(config).log.resume is None, "killed before its first checkpoint: from the start"
+    assert restarted(config, again=True).log.resume is None, "killed before its first checkpoint: from the start"
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     save_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt", {})
-    assert restarted(config).log.resume == str(tmp_path / "run")
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
-    assert restarted(config).log.resume is None, "a first start never takes another run for its own"
+    assert restarted(config, again=True).log.resume == str(tmp_path / "run")
+    assert restarted(config, again=False).log.resume is None, "a first start never takes another run for its own"
     with pytest.raises(UserError, match="--model_name"):
-        restarted(Config())
+        restarted(Config(), again=True)
+
+
+def test_torchruns_count_of_restarts(monkeypatch):
+    alone = Process(0, 1, torch.device("cpu"))
+    assert not was_restarted(alone)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert was_restarted(alone)
+
+
+def test_processes_that_find_different_checkpoints_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "checkpoints").mkdir()
+    save_checkpoint(tmp_path / "checkpoints" / "last.pt", {"progress": {"step": 4}})
+    process = Process(1, 2, torch.device("cpu"))
+    assert load_same(tmp_path, process)[1]["progress"]["step"] == 4
+    monkeypatch.setattr("depth.resuming.from_main", lambda _value: 7)
+    with pytest.raises(UserError, match="is at step 4, the main process's at 7"):
+        load_same(tmp_path, process)
 
 
 def test_a_taken_name_is_refused_but_to_a_restart(tmp_path):

@@ -1,0 +1,53 @@
+"""A training that explodes, and one that collapses, say so."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from depth.checkpoint import load_checkpoint
+from depth.monitor import Monitor, alarms
+
+HEALTHY = {"disparity/spread": 0.05, "pose/translation": 0.005, "share/automasked": 0.5}
+
+
+def test_an_exploding_run_names_term_parameter_and_frames_and_stops(server, flags, tmp_path):
+    arguments = [*flags, "--num_workers", 0, "--learning_rate", 1e30, "--max_bad_steps", 3, "--model_name", "run"]
+    job = server.start(arguments, tmp_path / "run.txt")
+    assert job.wait() == 2, job.text
+    skipped = [line for line in job.text.splitlines() if "is not finite and was skipped" in line]
+    assert len(skipped) == 3 and "Traceback" not in job.text
+    for line in skipped:
+        assert "loss photometric is nan, first bad gradient of depth_net." in line
+        assert " in frames 20" in line and "; the batch: " in line
+    assert "error: 3 steps in a row were not finite (--max_bad_steps 3)" in job.text.splitlines()[-1]
+    kept = load_checkpoint(next((tmp_path / "run" / "bad_steps").glob("*.pt")))
+    assert kept["batches"][0]["target"].shape == (2, 3, 64, 96)
+
+
+@pytest.mark.parametrize(
+    ("name", "statistic", "value", "healthy"),
+    [
+        ("disparity", "disparity/spread", 0.0019, 0.0021),
+        ("pose", "pose/translation", 0.9e-4, 1.1e-4),
+        ("automask", "share/automasked", 0.0009, 0.0011),
+        ("automask", "share/automasked", 0.981, 0.979),
+    ],
+)
+def test_signs_of_a_collapse(name, statistic, value, healthy):
+    assert list(alarms(HEALTHY | {statistic: value})) == [name]
+    assert alarms(HEALTHY | {statistic: healthy}) == {}
+
+
+def test_without_automask_nothing_is_masked_and_nothing_is_wrong():
+    assert alarms(HEALTHY | {"share/automasked": 0.0}) == {}
+
+
+def test_an_alarm_is_told_when_it_begins_and_drawn_while_it_lasts(tmp_path, capsys):
+    monitor = Monitor(tmp_path, "synthetic")
+    for step, spread in enumerate([0.05, 0.001, 0.001, 0.05, 0.001]):
+        monitor.watch(HEALTHY | {"disparity/spread": spread}, step)
+    monitor.close()
+    warnings = capsys.readouterr().err.splitlines()
+    assert [line[:16] for line in warnings] == ["warning: step 1:", "warning: step 4:"]
+    assert "disparity is nearly the same everywhere (spread 0.001)" in warnings[0]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("alarm/disparity")] == [(1, 1.0), (3, 0.0), (4, 1.0)]
