@@ -17,7 +17,11 @@ PRESETS: Mapping[str, Config] = {
     ),
     "kitti_hr": Config(data=DataOptions(height=320, width=1024), train=TrainOptions(batch_size=4)),
     "small_gpu": Config(data=DataOptions(height=192, width=640), train=TrainOptions(batch_size=4)),
-    "demo": Config(data=DataOptions(dataset="synthetic"), dejavu=DejaVuOptions(dejavu=True)),
+    "demo": Config(
+        data=DataOptions(dataset="synthetic", use_stereo=True),
+        dejavu=DejaVuOptions(dejavu=True),
+        train=TrainOptions(num_epochs=4),
+    ),
 }
 
 
