@@ -95,8 +95,9 @@ def main() -> None:
     )
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     rows = measure_all(options, machine)
+    settings = {name: value for name, value in asdict(options).items() if name != "out"}
     record = {
-        "settings": asdict(options) | {"device": str(device), "batch_size": machine.batch_size},
+        "settings": settings | {"device": str(device), "batch_size": machine.batch_size},
         "versions": versions(),
         "threads": torch.get_num_threads(),
         "load_average_before": busy,
