@@ -31,8 +31,8 @@ def _conv_bn_relu(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
 
 
 def _conv_to_cells(width: int, fold: int) -> nn.Conv2d:
-    """To the colours of a cell's pixels, which begin equal: from independent weights the fold shows as a grid for
-    thousands of steps (Aitken et al., "Checkerboard artifact free sub-pixel convolution", arXiv 1707.02937)."""
+    """To the colours of a cell's pixels, which begin equal: independent weights show the fold as a grid from the
+    first step (Aitken et al., "Checkerboard artifact free sub-pixel convolution", arXiv 1707.02937)."""
     conv = nn.Conv2d(width, 3 * fold**2, 3, padding=1)
     with torch.no_grad():
         for values in (conv.weight, conv.bias):
