@@ -16,7 +16,7 @@ from datasets.synthetic import WorldSpec, ensure_world
 from depth.build import build_objective
 from depth.checkpoint import save_checkpoint
 from depth.config import Config, PoseOptions, resolved
-from depth.options import DataOptions
+from depth.options import DataOptions, NetworkOptions
 from depth.pose_evaluation import chain
 from depth.types import UserError
 from evaluate_pose import evaluate, predict_motions
@@ -31,9 +31,10 @@ def world(tmp_path_factory):
 
 
 def write_run(folder, **data):
-    """A run whose networks have learnt nothing."""
+    """A run whose networks have learnt nothing, not even to go forward."""
     torch.manual_seed(0)
-    config = resolved(Config(data=DataOptions(dataset="synthetic", height=64, width=96, **data)))
+    options = DataOptions(dataset="synthetic", height=64, width=96, **data)
+    config = resolved(Config(data=options, network=NetworkOptions(initial_forward=0.0)))
     (folder / "checkpoints").mkdir(parents=True)
     state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}}
     networks = build_objective(config).inference_networks()
