@@ -84,6 +84,7 @@ class Job:
 
 
 def main() -> None:
+    """Predicts everything that was given and writes the files. Raises UserError for bad input."""
     options = parse(PredictConfig, __doc__).predict
     with StopSignal() as stop:
         summary = predict(options, stop)

@@ -44,6 +44,7 @@ from depth.validation import FrameValidation
 
 
 def main() -> None:
+    """One training from the flags; exit code 130 where a signal ended it. Raises UserError for bad input."""
     config = parse_training(__doc__)
     keep_freed_memory()
     with process_group(config.train.device) as process:

@@ -58,6 +58,7 @@ class Plan:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs this process's share of the grid and writes the tables. Raises UserError for bad flags and settings."""
     plan, config = parse_plan(arguments)
     keep_freed_memory()
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.steps import PLAIN, QUICK, Machine, make_step, random_batch
+from benchmarks.steps import QUICK, Machine, make_step, random_batch
 from benchmarks.timing import Row, measure
 
 
@@ -29,10 +29,9 @@ def limit_rows(machine: Machine, seconds: float) -> list[Row]:
             step(batch)
         # Not a measurement: the step's products and convolutions at the rate of the matrix product.
         total = counter.get_total_flops()
-        bound = 1e3 * total / (1e9 * product.rate)
-        rate = machine.batch_size / bound * 1e3
+        bound = total / (1e6 * product.rate)  # milliseconds
+        rate = 1e3 * machine.batch_size / bound
         note = f"{total / 1e9:.0f} GFLOP a step at the matrix rate; computed, not measured"
-        label = f"limit, step, {'plain' if name == PLAIN else name}"
-        rows.append(replace(product, name=label, rate=rate, unit="images/s", slowest=rate, fastest=rate, repeats=0,
+        rows.append(replace(product, name=f"limit, step, {name}", rate=rate, unit="images/s", slowest=rate, fastest=rate, repeats=0,
                             milliseconds=bound, cpu_milliseconds=0.0, note=note))  # fmt: skip
     return rows

@@ -78,6 +78,7 @@ class ThroughputOptions:
 
 
 def main() -> None:
+    """Measures the parts that were asked for and writes the record. Raises UserError for bad flags."""
     options = parse(ThroughputOptions, __doc__)
     keep_freed_memory()
     if options.threads is not None:

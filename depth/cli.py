@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -55,6 +56,7 @@ def parse(
         raise
 
 
+@functools.cache  # it changes the class: once is enough
 def _flow_help(options: type[Any]) -> None:
     """Gives each flag its field's documentation as one paragraph: tyro keeps the line breaks of indented ones.
 
