@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,6 +30,5 @@ def limit_rows(machine: Machine, seconds: float) -> list[Row]:
         bound = total / (1e6 * product.rate)  # milliseconds
         rate = 1e3 * machine.batch_size / bound
         note = f"{total / 1e9:.0f} GFLOP a step at the matrix rate; computed, not measured"
-        rows.append(replace(product, name=f"limit, step, {name}", rate=rate, unit="images/s", slowest=rate, fastest=rate, repeats=0,
-                            milliseconds=bound, cpu_milliseconds=0.0, note=note))  # fmt: skip
+        rows.append(Row(f"limit, step, {name}", rate, "images/s", rate, rate, 0, bound, 0.0, note))
     return rows
