@@ -14,8 +14,9 @@ from datasets.augment import prepare
 from depth.accumulation import backward_in_parts
 from depth.build import build_objective, build_optimizer
 from depth.config import Config, resolved
+from depth.dejavu_options import DejaVuOptions
 from depth.losses.photometric import min_reprojection
-from depth.options import DataOptions, DejaVuOptions, NetworkOptions, TrainOptions
+from depth.options import DataOptions, NetworkOptions, TrainOptions
 from depth.types import FrameBatch, RawBatch
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from depth.dejavu_options import DejaVuOptions
 from depth.options import (
     DataOptions,
-    DejaVuOptions,
     Integer,
     LogOptions,
     LossOptions,
@@ -104,7 +104,7 @@ _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 STEREO_UNIT = 5.4  # metres
 MONO_DEPTH_RANGE = (0.1, 100.0)
 STEREO_DEPTH_RANGE = (0.1 * STEREO_UNIT, 100.0 * STEREO_UNIT)
-# In a short training from scratch the pose network's unit grows to about 70 m: 0.1 of it would cut off what is near.
+# After a short training from scratch the pose network's unit is some 14 m: 0.1 of it would cut off what is near.
 WORLD_DEPTH_RANGE = (0.05, 50.0)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from depth.cli import parse
 from depth.config import Config
-from depth.options import DataOptions, DejaVuOptions, TrainOptions
+from depth.dejavu_options import DejaVuOptions
+from depth.options import DataOptions, TrainOptions
 from depth.types import UserError
 
 # Monodepth2's settings (Godard et al., ICCV 2019). Ours: the batches of 4, which are for the GPU's memory.

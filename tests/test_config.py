@@ -7,7 +7,8 @@ import pytest
 
 from depth.cli import parse
 from depth.config import Config, config_from_dict, resolved
-from depth.options import DataOptions, DejaVuOptions
+from depth.dejavu_options import DejaVuOptions
+from depth.options import DataOptions
 from depth.presets import PRESETS, parse_training
 from depth.types import UserError
 

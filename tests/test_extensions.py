@@ -15,11 +15,12 @@ from depth.checkpoint import save_checkpoint
 from depth.config import Config, EvaluationOptions, resolved
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.text import TextSupervision
+from depth.dejavu_options import DejaVuOptions
 from depth.distributed import Process
 from depth.export import export
 from depth.networks import build_depth_net
 from depth.objective import untracked_norms
-from depth.options import DataOptions, DejaVuOptions
+from depth.options import DataOptions
 from depth.predict_options import ExportOptions
 from depth.presets import parse_training
 from depth.types import UserError

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from depth.build import load_trained
 from depth.monodepth2 import is_monodepth2_folder, load_monodepth2
 from depth.networks import build_depth_net, build_pose_net
 from depth.types import UserError
@@ -150,6 +151,16 @@ def test_outputs_equal_those_of_the_original_layout(tmp_path, num_layers, pose_n
         torch.testing.assert_close(disparity, expected[scale], atol=1e-5, rtol=0)
     assert expected_pose.abs().min() > 1e-7
     torch.testing.assert_close(found_pose, expected_pose, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("num_layers", "metres"), [(18, 1.0), (50, 5.4)])
+def test_translations_of_a_stereo_folder_are_metres(tmp_path, num_layers, metres):
+    _, _, pose_encoder, pose = _write(tmp_path, num_layers, 18)  # 50 is written as trained with stereo
+    pair = torch.rand(1, 6, 96, 160, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected, found = pose(pose_encoder(pair)[-1])[0], load_trained(tmp_path).pose_net(pair)[0]
+    torch.testing.assert_close(found[:3], expected[:3], atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(found[3:], metres * expected[3:], atol=1e-6, rtol=1e-3)
 
 
 def test_a_folder_without_pose_files_has_no_pose(folder):

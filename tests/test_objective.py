@@ -8,8 +8,9 @@ from torch import nn
 
 from depth.build import build_objective
 from depth.config import Config, resolved
+from depth.dejavu_options import DejaVuOptions
 from depth.objective import SelfSupervisedObjective
-from depth.options import DataOptions, DejaVuOptions, LossOptions
+from depth.options import DataOptions, LossOptions
 from depth.types import DepthOutput, FrameBatch
 
 BRANCH = ("regeneration_mse", "regeneration_lpips")

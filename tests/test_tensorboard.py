@@ -16,8 +16,9 @@ import torch
 
 from datasets.synthetic import WorldSpec, ensure_world
 from depth.config import Config
+from depth.dejavu_options import DejaVuOptions
 from depth.distributed import Process
-from depth.options import DataOptions, DejaVuOptions, LogOptions, TrainOptions
+from depth.options import DataOptions, LogOptions, TrainOptions
 from train import train
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
