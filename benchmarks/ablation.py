@@ -38,6 +38,10 @@ from depth.presets import parse_training
 from depth.run_folder import versions
 from depth.types import UserError
 
+# The embedded world's own training drives, with labels and with more drives to measure on: frames of one drive are
+# alike, so it is drives that intervals are made of.
+WORLD = WorldSpec(labels=True, val_drives=8, test_drives=16)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -62,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan, config = parse_plan(arguments)
     keep_freed_memory()
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
-    place = find_data(config.data.data_path, "synthetic", cache_dir, WorldSpec(labels=True))
+    place = find_data(config.data.data_path, "synthetic", cache_dir, WORLD)
     config = common_config(config, plan, place)
     process = Process(0, 1, choose_device(config.train.device))
     if not run_grid(plan, config, place, process):

@@ -88,8 +88,8 @@ GRIDS: Mapping[str, tuple[Cell, ...]] = {
     "crm": _crm(),
     "weights": (
         _plain(),
-        *(Cell(f"gamma {weight:g}", _dejavu(dejavu_weight=weight)) for weight in (0.01, 0.03, 0.1, 0.3, 1.0)),
-        *(Cell(f"beta {weight:g}", _dejavu(dejavu_lpips=weight)) for weight in (0.0, 0.3, 1.0)),
+        *(Cell(f"gamma {weight:g}", _dejavu(dejavu_weight=weight)) for weight in (0.1, 1.0, 3.0, 10.0, 30.0)),
+        *(Cell(f"gamma 1, beta {weight:g}", _dejavu(dejavu_weight=1.0, dejavu_lpips=weight)) for weight in (0.0, 1.0)),
     ),
     "extensions": _extensions(),
     "controls": (
