@@ -21,6 +21,7 @@ from datasets.splits import FrameRef
 from depth.types import EvalSample, RawBatch, UserError
 
 NO_JITTER = (1.0, 1.0, 1.0, 0.0)
+_IDENTITY = np.eye(4)
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,9 @@ class FrameDataset(torch.utils.data.Dataset):
     def __getitem__(self, key: tuple[int, int] | int) -> FrameSample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         ref = self.refs[index]
-        target, intrinsics = self._view(ref)
-        sources = [self._view(ref.neighbour(offset))[0] for offset in self.offsets]
-        stereo = self.source.stereo_from(ref) if 0 in self.offsets else np.eye(4)
+        target, intrinsics = self._frame(ref), self._intrinsics(ref)
+        sources = [self._frame(ref.neighbour(offset)) for offset in self.offsets]
+        stereo = self.source.stereo_from(ref) if 0 in self.offsets else _IDENTITY
         flip, jitter = draw_augmentation(self.seed, epoch, index) if self.augment else (False, NO_JITTER)
         return FrameSample(
             frames=(target, *sources),
@@ -143,11 +144,13 @@ class FrameDataset(torch.utils.data.Dataset):
             name=ref.name,
         )
 
-    def _view(self, ref: FrameRef) -> tuple[Tensor, np.ndarray]:
-        """See `load_view`."""
+    def _frame(self, ref: FrameRef) -> Tensor:
         if self.cache is None:
-            return load_view(self.source, ref, self.height, self.width, self.filter)
-        return self.cache[ref], resize_intrinsics(*self.source.intrinsics(ref), self.height, self.width)
+            return load_view(self.source, ref, self.height, self.width, self.filter)[0]
+        return self.cache[ref]
+
+    def _intrinsics(self, ref: FrameRef) -> np.ndarray:
+        return resize_intrinsics(*self.source.intrinsics(ref), self.height, self.width)
 
 
 def draw_augmentation(seed: int, epoch: int, index: int) -> tuple[bool, tuple[float, float, float, float]]:

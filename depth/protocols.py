@@ -53,10 +53,7 @@ class PreparedSample:
 
 def valid_mask(depth: np.ndarray, protocol: Protocol) -> np.ndarray:
     """True where ground truth (Hg,Wg) in metres counts: bool (Hg,Wg)."""
-    height, width = depth.shape
-    top, bottom, left, right = protocol.crop or (0, 1, 0, 1)
-    # The casts to int, not rounding, are part of the protocol.
-    window = slice(int(top * height), int(bottom * height)), slice(int(left * width), int(right * width))
+    window = _window(depth.shape, protocol)
     mask = np.zeros(depth.shape, bool)
     mask[window] = depth[window] > protocol.depth_above
     if protocol.depth_below is not None:
@@ -64,13 +61,25 @@ def valid_mask(depth: np.ndarray, protocol: Protocol) -> np.ndarray:
     return mask
 
 
+def _window(shape: tuple[int, int], protocol: Protocol) -> tuple[slice, slice]:
+    """The rows and columns inside the crop. The casts to int, not rounding, are part of the protocol."""
+    (height, width), (top, bottom, left, right) = shape, protocol.crop or (0, 1, 0, 1)
+    return slice(int(top * height), int(bottom * height)), slice(int(left * width), int(right * width))
+
+
 def prepare_sample(sample: EvalSample, protocol: Protocol) -> PreparedSample:
-    """Keeps the valid pixels of a sample's ground truth. Made for loader processes, and for keeping over epochs."""
-    mask = valid_mask(sample.depth, protocol)
-    pixels = np.flatnonzero(mask)
-    rows, columns = np.divmod(pixels.astype(np.int32), np.int32(mask.shape[1]))
-    depth = sample.depth.reshape(-1).take(pixels).astype(np.float32, copy=False)
-    return PreparedSample(sample.image, sample.name, mask.shape, rows, columns, depth)
+    """Keeps the pixels of `valid_mask`. Made for loader processes, and for keeping over epochs."""
+    window = _window(sample.depth.shape, protocol)
+    inside = np.ascontiguousarray(sample.depth[window], np.float32)
+    pixels = np.flatnonzero(inside > protocol.depth_above).astype(np.int32)
+    depth = inside.reshape(-1).take(pixels)
+    if protocol.depth_below is not None:  # of the few that a scan leaves, not of the whole map
+        near = depth < protocol.depth_below
+        pixels, depth = pixels[near], depth[near]
+    rows, columns = np.divmod(pixels, np.int32(inside.shape[1]))
+    rows += np.int32(window[0].start)
+    columns += np.int32(window[1].start)
+    return PreparedSample(sample.image, sample.name, sample.depth.shape, rows, columns, depth)
 
 
 def prepare_batch(samples: Sequence[EvalSample], protocol: Protocol) -> list[PreparedSample]:
