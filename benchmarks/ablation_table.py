@@ -1,4 +1,4 @@
-"""A grid's results as Markdown and as a figure: mean ± std over seeds, paired intervals over images."""
+"""A grid's results as Markdown and as a figure: mean ± std over seeds, paired intervals over the drives' images."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def seed_means(results: Sequence[Mapping[str, Any]], metric: str) -> list[float]
 
 def difference(
     results: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]], metric: str
-) -> dict[str, float] | None:
-    """Cell less baseline: mean and 95 % interval over images of the differences, averaged over seeds, and the spread.
+) -> dict[str, float | bool] | None:
+    """Cell less baseline: mean and 95 % interval of the images' differences, averaged over seeds, and the spread.
 
-    Seeds are paired: only those that both have count. None without a common seed or image. "spread" is the standard
-    deviation of the seeds' mean differences: the interval knows nothing of it.
+    The interval draws drives with all their images. Seeds are paired: only those that both have count. None without a
+    common seed or image. The interval knows nothing of what the seeds differ by: "spread" is the standard deviation of
+    their mean differences, "agree" whether these have one sign.
     """
     theirs = {result["seed"]: result for result in baseline}
     pairs = [(result, theirs[result["seed"]]) for result in results if result["seed"] in theirs]
@@ -53,12 +54,22 @@ def difference(
     if any(one["per_image"]["name"] != other["per_image"]["name"] for one, other in pairs):
         raise ValueError("results of different images cannot be paired")
     each = image_values(ours, metric) - image_values(others, metric)
-    each = each[:, np.isfinite(each).all(0)]
-    if not each.size:
+    complete = np.isfinite(each).all(0)
+    if not complete.any():
         return None
-    low, high = bootstrap_interval(each.mean(0))
-    mean, spread = mean_and_spread(each.mean(1).tolist())
-    return {"mean": mean, "low": low, "high": high, "spread": spread}
+    each = each[:, complete]
+    drives = [name.split()[0] for name, whole in zip(ours[0]["per_image"]["name"], complete, strict=True) if whole]
+    low, high = bootstrap_interval(each.mean(0), drives)
+    seeds = each.mean(1)
+    mean, spread = mean_and_spread(seeds.tolist())
+    agree = bool((seeds > 0).all() or (seeds < 0).all())
+    return {"mean": mean, "low": low, "high": high, "spread": spread, "agree": agree}
+
+
+_HEADING = (
+    "Difference to the baseline [95 % interval, paired, drives drawn with all their images] ± standard deviation over "
+    "seeds; bold where the interval leaves 0 out and all seeds have that sign:"
+)
 
 
 def markdown(title: str, note: str, cells: Sequence[Cell], results: Results, prior: Mapping[str, Any]) -> str:
@@ -69,7 +80,7 @@ def markdown(title: str, note: str, cells: Sequence[Cell], results: Results, pri
         found = results.get(cell.label, ())
         values = [_spread(*mean_and_spread(seed_means(found, m))) if found else "" for m in COLUMNS]
         lines.append(_row([cell.label, str(len(found)), *values]))
-    lines += ["", "Difference to the baseline [95 % interval over images, paired]; bold where it leaves 0 out:", ""]
+    lines += ["", _HEADING, ""]
     lines += [_row(["", *COLUMNS.values()]), _rule(len(COLUMNS) + 1)]
     for cell in cells:
         if cell.against is not None and results.get(cell.label):
@@ -119,7 +130,8 @@ def _interval(found: Mapping[str, float] | None) -> str:
     if found is None:
         return "–"
     text = f"{found['mean']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
-    return f"**{text}**" if found["low"] > 0 or found["high"] < 0 else text
+    text += "" if math.isnan(found["spread"]) else f" ± {found['spread']:.4f}"
+    return f"**{text}**" if found["agree"] and (found["low"] > 0 or found["high"] < 0) else text
 
 
 def figure(path: Path, title: str, cells: Sequence[Cell], results: Results) -> bool:
@@ -147,7 +159,7 @@ def figure(path: Path, title: str, cells: Sequence[Cell], results: Results) -> b
             panel.plot(dots, [row] * len(dots), ".", color="0.2", markersize=3)
     panels[0].set_yticks(range(len(compared)), [cell.label for cell in compared], fontsize=8)
     panels[0].invert_yaxis()
-    drawing.suptitle(f"{title}: difference to the baseline, 95 % interval over images, seeds as dots", fontsize=9)
+    drawing.suptitle(f"{title}: difference to the baseline, 95 % interval over drives, seeds as dots", fontsize=9)
     drawing.savefig(path, dpi=120)
     return True
 

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from benchmarks.reference import reference_step
 from benchmarks.timing import Row, measure
 from datasets.augment import prepare
 from depth.accumulation import backward_in_parts
@@ -41,6 +42,7 @@ class Variant:
     recorded: bool = False  # the photometric loss as recorded steps
     contiguous: bool = False  # no channels_last
     bfloat16: bool | None = None  # other than the machine's
+    reference: bool = False  # as first published, see benchmarks.reference
 
 
 def _dejavu(edit: str, crm: str, net: str) -> Variant:
@@ -52,6 +54,7 @@ QUICK: dict[str, Variant] = {
     PLAIN: Variant(),
     "DejaVu bandstop, CRM-F, alex": _dejavu("bandstop", "forward", "alex"),
     "DejaVu bandstop, CRM-F, squeeze": _dejavu("bandstop", "forward", "squeeze"),
+    "plain, as first published": Variant(reference=True),
     "plain, photometric loss as recorded steps": Variant(recorded=True),
 }
 ALL: dict[str, Variant] = QUICK | {
@@ -103,6 +106,8 @@ def make_step(machine: Machine, variant: Variant) -> Callable[[FrameBatch], None
     config = _config(machine, variant.dejavu)
     torch.manual_seed(0)
     objective = build_objective(config).train()
+    if variant.reference:
+        return reference_step(objective.to(machine.device))
     layout = torch.contiguous_format if variant.contiguous else torch.channels_last
     objective.to(machine.device, memory_format=layout)
     if variant.recorded:

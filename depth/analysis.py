@@ -147,19 +147,27 @@ def term_gradients(
 
 
 def bootstrap_interval(
-    differences: np.ndarray, draws: int = 10_000, level: float = 0.95, seed: int = 0
+    differences: np.ndarray,
+    groups: Sequence[str] | None = None,
+    draws: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of per-image differences (M,), by drawing images with replacement.
+    """Percentile interval of the mean of per-image differences (M,), by drawing with replacement.
 
-    Paired: the differences are of two models on the same image. Raises ValueError for an empty list.
+    Paired: the differences are of two models on the same image. What is drawn is images or, with `groups`, the name of
+    each image's group, whole groups: frames of one drive show the same street, and an interval that takes them for
+    independent is too narrow. Raises ValueError for an empty list, or names that are not one an image.
     """
-    if differences.ndim != 1 or not differences.size:
-        raise ValueError(f"bootstrap_interval takes (M,) differences, got {differences.shape}")
+    if differences.ndim != 1 or not differences.size or (groups is not None and len(groups) != differences.size):
+        raise ValueError(f"bootstrap_interval takes (M,) differences and M groups, got {differences.shape}")
+    _, member = np.unique(np.arange(differences.size) if groups is None else groups, return_inverse=True)
+    sums, counts = np.bincount(member, differences), np.bincount(member)
     generator = np.random.default_rng(seed)
-    means = [
-        differences[generator.integers(0, differences.size, (1000, differences.size))].mean(1)
-        for _ in range(-(-draws // 1000))
-    ]
+    means = []
+    for _ in range(-(-draws // 1000)):
+        drawn = generator.integers(0, sums.size, (1000, sums.size))
+        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -34,7 +34,7 @@ def test_grids_are_sound():
 
 def results_of(values, seeds=None):
     """One result a seed from rows of abs_rel; the other metrics are missing."""
-    names = ["a", "b", "c", "d"]
+    names = ["one 0 l", "one 1 l", "two 0 l", "two 1 l"]
     rest = {m: [math.nan] * 4 for m in ablation.COLUMNS}
     return [
         {"seed": seed, "per_image": rest | {"name": names, "abs_rel": row}, "gradients": {"photometric": g}}
@@ -48,7 +48,16 @@ def test_differences_are_paired_by_image_and_seed():
     better = results_of([[v - 0.05 for v in r["per_image"]["abs_rel"]] for r in baseline])
     found = difference(better, baseline, "abs_rel")
     assert [found[key] for key in ("mean", "low", "high")] == pytest.approx([-0.05] * 3)
-    assert found["spread"] == pytest.approx(0)
+    assert found["spread"] == pytest.approx(0) and found["agree"]
+    # Worse on the first drive by as much as better on the second: drives are what is drawn.
+    other = results_of(
+        [[v + d for v, d in zip(r["per_image"]["abs_rel"], (1, 1, -1, -1), strict=True)] for r in baseline]
+    )
+    found = difference(other, baseline, "abs_rel")
+    assert [found[key] for key in ("mean", "low", "high")] == pytest.approx([0, -1, 1])
+    # Seeds that contradict each other do not agree.
+    mixed = results_of([[0.0] * 4, [0.9] * 4])
+    assert not difference(mixed, baseline, "abs_rel")["agree"]
     # Seed 1 alone is common.
     found = difference(results_of([[0.0] * 4], seeds=[1]), baseline, "abs_rel")
     assert found["mean"] == pytest.approx(-0.4) and math.isnan(found["spread"])
@@ -64,7 +73,7 @@ def test_markdown():
     text = markdown("T", "note", cells, results, results_of([[0.9] * 4])[0])
     assert "| constant prior |  | 0.9000 |" in text
     assert "| baseline | 2 | 0.6000 ± 0.1414 |" in text and "| not yet | 0 |" in text
-    assert "| new | **-0.1000 [-0.1000, -0.1000]** | – |" in text
+    assert "| new | **-0.1000 [-0.1000, -0.1000] ± 0.0000** | – |" in text
     assert "| new | 2 (+1.00) |" in text
 
 

@@ -110,6 +110,19 @@ def test_bootstrap_interval():
         bootstrap_interval(np.zeros(0))
 
 
+def test_bootstrap_interval_over_groups():
+    """100 groups of 4 equal images: the standard error is that of 100 values, twice what 400 images would have."""
+    of_groups = np.random.default_rng(0).normal(1.0, 2.0, 100)
+    differences, groups = np.repeat(of_groups, 4), [f"drive {i // 4}" for i in range(400)]
+    low, high = bootstrap_interval(differences, groups)
+    assert high - low == pytest.approx(2 * 1.96 * of_groups.std() / 10, rel=0.05)
+    # Groups of different sizes weigh by their images: the mean of all is 1 + 3 * 5 over 4.
+    low, high = bootstrap_interval(np.array([1.0, 5.0, 5.0, 5.0]), ["a", "b", "b", "b"])
+    assert (low, high) == (1.0, 5.0)
+    with pytest.raises(ValueError, match="groups"):
+        bootstrap_interval(np.zeros(3), ["a"])
+
+
 def test_mean_and_spread():
     assert mean_and_spread([1.0, 3.0]) == (2.0, pytest.approx(math.sqrt(2)))
     assert math.isnan(mean_and_spread([1.0])[1])
