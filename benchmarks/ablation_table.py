@@ -148,6 +148,7 @@ def figure(path: Path, title: str, cells: Sequence[Cell], results: Results) -> b
         panel.axvline(0, color="0.6", linewidth=1)
         panel.set_title(COLUMNS[metric], fontsize=9)
         panel.tick_params(labelsize=8)
+        panel.locator_params(axis="x", nbins=4)
         for row, cell in enumerate(compared):
             found = difference(results[cell.label], results[cell.against], metric)
             if found is None:
