@@ -89,10 +89,8 @@ def loader_rows(
         reference = ReferenceSamples(source, found["JPEG"].refs, size)
         works["JPEG, as first published"] = lambda: [reference[index] for index in range(batch_size)]
         timings = measure(works, cpu, seconds, warmup=2)
-        rows = [t.row(f"loader, {name}, one process", batch_size, "samples/s") for name, t in timings.items()]
-        rows = [replace(row, note=f"{row.rate / rows[-1].rate:.1f} x as first published") for row in rows[:-1]] + rows[
-            -1:
-        ]
+        *rows, published = (t.row(f"loader, {n}, one process", batch_size, "samples/s") for n, t in timings.items())
+        rows = [replace(row, note=f"{row.rate / published.rate:.1f} x as first published") for row in rows]
         paths = [source.image_path(ref) for ref in frame_refs(len(found["JPEG"]) + 2)]
         images = [read_image(path) for path in paths[:8]]
         parts = measure(
@@ -106,5 +104,5 @@ def loader_rows(
     finally:
         torch.set_num_threads(threads)
     kilobytes = np.mean([path.stat().st_size for path in paths]) / 1e3
-    rows += [t.row(f"one frame of 1242x375: {name}", len(images), "frames/s") for name, t in parts.items()]
-    return [*rows[:-2], replace(rows[-2], note=f"JPEGs of {kilobytes:.0f} KB"), rows[-1]]
+    decode, resize = (t.row(f"one frame of 1242x375: {name}", len(images), "frames/s") for name, t in parts.items())
+    return [*rows, published, replace(decode, note=f"JPEGs of {kilobytes:.0f} KB"), resize]
