@@ -97,10 +97,15 @@ def test_a_browser_shows_them(address, tmp_path):
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={tmp_path}", "--window-size=1300,1500", "--virtual-time-budget=30000",
+        "--window-size=1300,1500", "--virtual-time-budget=30000",
         "--run-all-compositor-stages-before-draw", "--dump-dom", f"{address}/?tagFilter={wanted}#timeseries",
     ]  # fmt: skip
-    page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
+    # Virtual time runs on while the server answers in real time: about one page in three is dumped too early.
+    for attempt in range(8):
+        profile = f"--user-data-dir={tmp_path / str(attempt)}"
+        page = subprocess.run([*command, profile], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
+        if page.count("Image at step 1") >= 4:
+            break
     assert "TensorBoard" in page and "7 cards" in page and page.count("Image at step 1") >= 4
     for name in ("regeneration_mse", "1_target", "2_redacted", "3_regenerated", "4_disparity"):
         assert name in page, name
