@@ -29,7 +29,6 @@ from depth.cli import run
 from depth.config import Config, resolved
 from depth.distributed import Process, process_group
 from depth.evaluation import evaluate_split
-from depth.host import keep_freed_memory
 from depth.monitor import Monitor
 from depth.objective import SelfSupervisedObjective
 from depth.options import DataOptions
@@ -46,7 +45,6 @@ from depth.validation import FrameValidation
 def main() -> None:
     """One training from the flags; exit code 130 where a signal ended it. Raises UserError for bad input."""
     config = parse_training(__doc__)
-    keep_freed_memory()
     with process_group(config.train.device) as process:
         finished = train(config, process)
     if not finished:

@@ -33,7 +33,6 @@ from depth.checkpoint import write_file
 from depth.cli import run
 from depth.config import Config, resolved
 from depth.distributed import Process, choose_device
-from depth.host import keep_freed_memory
 from depth.presets import parse_training
 from depth.run_folder import versions
 from depth.types import UserError
@@ -64,7 +63,6 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs this process's share of the grid and writes the tables. Raises UserError for bad flags and settings."""
     plan, config = parse_plan(arguments)
-    keep_freed_memory()
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
     place = find_data(config.data.data_path, "synthetic", cache_dir, WORLD)
     config = common_config(config, plan, place)

@@ -28,7 +28,6 @@ from benchmarks.timing import Row, markdown  # noqa: E402
 from depth.checkpoint import write_file  # noqa: E402
 from depth.cli import parse, run  # noqa: E402
 from depth.distributed import choose_device  # noqa: E402
-from depth.host import keep_freed_memory  # noqa: E402
 from depth.options import Integer, Text, check  # noqa: E402
 from depth.run_folder import versions  # noqa: E402
 
@@ -80,7 +79,6 @@ class ThroughputOptions:
 def main() -> None:
     """Measures the parts that were asked for and writes the record. Raises UserError for bad flags."""
     options = parse(ThroughputOptions, __doc__)
-    keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)

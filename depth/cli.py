@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import docstring_parser
 import tyro
 
+from depth.host import keep_freed_memory
 from depth.types import UserError
 
 Options = TypeVar("Options")
@@ -91,7 +92,11 @@ def _one_line(box: str) -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Calls a script's main; a UserError becomes one line on stderr and exit code 2, a bug keeps its traceback."""
+    """Calls a script's main; a UserError becomes one line on stderr and exit code 2, a bug keeps its traceback.
+
+    The process keeps the memory it frees, see `keep_freed_memory`.
+    """
+    keep_freed_memory()
     try:
         main()
     except UserError as error:
