@@ -30,10 +30,10 @@ from depth.distributed import Process, choose_device, gather_to_main, process_gr
 from depth.evaluation import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
 from depth.frame_sheet import choose_frames, frame_sheet
 from depth.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions
-from depth.protocols import PROTOCOLS, PreparedSample, Protocol, prepare_batch, prepare_sample
+from depth.protocols import PROTOCOLS, Protocol, prepare_batch, prepare_sample
 from depth.report import Report, make_folder, protocol_line, summary, title, write_report
 from depth.run_folder import versions
-from depth.types import UserError
+from depth.types import EvalSample, UserError
 
 _STORED_SIZE = (192, 640)  # rows, columns of the input pictures beside disparities that come from a file
 
@@ -54,8 +54,8 @@ class Source:
 class Images:
     """One part of a split."""
 
-    batches: Callable[[], Iterator[list[PreparedSample]]]
-    sample: Callable[[int], PreparedSample]
+    batches: Callable[[], Iterator[list[EvalSample]]]
+    sample: Callable[[int], EvalSample]
     count: int
     note: str
 
@@ -204,10 +204,10 @@ def _images(
     )
     hidden = True if process and not process.is_main else None
 
-    def batches() -> Iterator[list[PreparedSample]]:
+    def batches() -> Iterator[list[EvalSample]]:
         return iter(tqdm(loader, desc=part, unit="batch", leave=False, disable=hidden))
 
-    def sample(index: int) -> PreparedSample:
+    def sample(index: int) -> EvalSample:
         return prepare_sample(loader.dataset.dataset[index], protocol)
 
     return Images(batches, sample, len(refs), note)

@@ -26,7 +26,7 @@ from depth.dejavu.attention import SharedAttention
 from depth.distributed import Process
 from depth.evaluation import METRICS, Predictor, Scaling, align, depth_errors
 from depth.predictors import ConstantPrior, NetworkPredictor
-from depth.protocols import PROTOCOLS, PreparedSample, prepare_sample
+from depth.protocols import PROTOCOLS, prepare_sample
 from depth.run_folder import read_run, versions
 from depth.types import EvalSample, UserError
 from train import train
@@ -112,22 +112,19 @@ def measure(predictor: Predictor, place: DataPlace, part: Part, size: tuple[int,
     rows: dict[str, list[Any]] = {name: [] for name in ("name", *METRICS, *EXTRA)}
     for index, ref in enumerate(refs):
         sample = samples[index]
-        prepared = prepare_sample(sample, _PROTOCOL)
-        inverse = predictor([prepared], index)[0]
-        values = _image_values(inverse, sample, prepared, source.image_path(ref))
+        inverse = predictor([sample], index)[0]
+        values = _image_values(inverse, sample, source.image_path(ref))
         for name, value in {"name": sample.name, **values}.items():
             rows[name].append(value)
     return rows
 
 
-def _image_values(
-    inverse: np.ndarray, sample: EvalSample, prepared: PreparedSample, image_path: Path
-) -> dict[str, float]:
+def _image_values(inverse: np.ndarray, sample: EvalSample, image_path: Path) -> dict[str, float]:
+    prepared = prepare_sample(sample, _PROTOCOL)
     depth, _ = align(inverse, prepared, _PROTOCOL, Scaling())
-    predicted, valid = np.zeros(prepared.shape, np.float32), np.zeros(prepared.shape, bool)
-    predicted[prepared.rows, prepared.columns], valid[prepared.rows, prepared.columns] = depth, True
-    values = dict(zip(METRICS, depth_errors(prepared.depth, depth), strict=True))
-    values["edge_abs_rel"], values["rest_abs_rel"] = boundary_errors(sample.depth, predicted, valid)
+    predicted = replace(prepared.truth, depth=depth).dense()  # 0 where no error counts
+    values = dict(zip(METRICS, depth_errors(prepared.truth.depth, depth), strict=True))
+    values["edge_abs_rel"], values["rest_abs_rel"] = boundary_errors(sample.truth.dense(), predicted, predicted > 0)
     values["texture_energy"] = values["texture_correlation"] = float("nan")
     drive = image_path.parent.parent.parent
     labels = drive / "semantics" / "surface_02" / image_path.name

@@ -6,8 +6,10 @@ and applied on the device by datasets.augment.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -18,10 +20,10 @@ from torch.utils.data import default_collate
 from datasets.images import Filter, read_image, resize_image
 from datasets.sources import FrameSource
 from datasets.splits import FrameRef
-from depth.types import EvalSample, RawBatch, UserError
+from depth.types import DepthPixels, EvalSample, RawBatch, UserError
 
 NO_JITTER = (1.0, 1.0, 1.0, 0.0)
-_IDENTITY = np.eye(4)
+_IDENTITY = torch.eye(4)
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,13 @@ class FrameDataset(torch.utils.data.Dataset):
     def __getitem__(self, key: tuple[int, int] | int) -> FrameSample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         ref = self.refs[index]
-        target, intrinsics = self._frame(ref), self._intrinsics(ref)
-        sources = [self._frame(ref.neighbour(offset)) for offset in self.offsets]
-        stereo = self.source.stereo_from(ref) if 0 in self.offsets else _IDENTITY
+        frames = [self._frame(ref), *(self._frame(ref.neighbour(offset)) for offset in self.offsets)]
+        stereo = _float32(self.source.stereo_from(ref)) if 0 in self.offsets else _IDENTITY
         flip, jitter = draw_augmentation(self.seed, epoch, index) if self.augment else (False, NO_JITTER)
         return FrameSample(
-            frames=(target, *sources),
-            intrinsics=torch.from_numpy(intrinsics.astype(np.float32)),
-            stereo_from_target=torch.from_numpy(stereo.astype(np.float32)),
+            frames=tuple(frames),
+            intrinsics=self._intrinsics(ref),
+            stereo_from_target=stereo,
             flip=flip,
             jitter=jitter,
             offsets=self.offsets,
@@ -149,8 +150,18 @@ class FrameDataset(torch.utils.data.Dataset):
             return load_view(self.source, ref, self.height, self.width, self.filter)[0]
         return self.cache[ref]
 
-    def _intrinsics(self, ref: FrameRef) -> np.ndarray:
-        return resize_intrinsics(*self.source.intrinsics(ref), self.height, self.width)
+    def _intrinsics(self, ref: FrameRef) -> Tensor:
+        intrinsics, size = self.source.intrinsics(ref)
+        return _resized_once(intrinsics.tobytes(), size, self.height, self.width)
+
+
+def _float32(matrix: np.ndarray) -> Tensor:
+    return torch.from_numpy(matrix.astype(np.float32))
+
+
+@lru_cache(maxsize=1024)  # a split has few cameras, and to resize their intrinsics costs a tenth of a cached sample
+def _resized_once(intrinsics: bytes, size: tuple[int, int], height: int, width: int) -> Tensor:
+    return _float32(resize_intrinsics(np.frombuffer(intrinsics).reshape(3, 3), size, height, width))
 
 
 def draw_augmentation(seed: int, epoch: int, index: int) -> tuple[bool, tuple[float, float, float, float]]:
@@ -159,14 +170,33 @@ def draw_augmentation(seed: int, epoch: int, index: int) -> tuple[bool, tuple[fl
     Each is drawn with probability 1/2. Brightness, contrast and saturation factors lie in [0.8,1.2], the hue shift
     in [-0.1,0.1] turns; without jitter they are NO_JITTER. (Monodepth2's ranges.)
     """
-    # Philox takes the place in its stream as a number, so a sample's draws need no draws before them.
-    stream = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, index]))
-    draws = stream.random(6)
+    draws = _STREAM.at(seed, epoch, index).random(6)
     flip = bool(draws[0] < 0.5)
     if draws[1] >= 0.5:
         return flip, NO_JITTER
     brightness, contrast, saturation = (0.8 + 0.4 * draws[2:5]).tolist()
     return flip, (brightness, contrast, saturation, float(-0.1 + 0.2 * draws[5]))
+
+
+class _Stream(threading.local):
+    """Philox takes the place in its stream as a number, so a sample's draws need no draws before them.
+
+    One generator is moved from place to place: a new one per sample would take a third of a cached sample's time.
+    """
+
+    def __init__(self) -> None:
+        self._bits = np.random.Philox()
+        self._generator = np.random.Generator(self._bits)
+
+    def at(self, seed: int, epoch: int, index: int) -> np.random.Generator:
+        """As Generator(Philox(key=[seed, epoch], counter=[0, 0, 0, index]))."""
+        place = {"key": np.array([seed, epoch], np.uint64), "counter": np.array([0, 0, 0, index], np.uint64)}
+        unused = {"buffer": np.zeros(4, np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
+        self._bits.state = {"bit_generator": "Philox", "state": place} | unused
+        return self._generator
+
+
+_STREAM = _Stream()
 
 
 def collate(samples: Sequence[FrameSample]) -> RawBatch:
@@ -191,7 +221,7 @@ class EvalDataset(torch.utils.data.Dataset):
         source: reads the frames.
         refs: the images.
         height, width: the network's input in pixels.
-        ground_truth: frame -> float32 (Hg,Wg) metres, 0 where there is none.
+        ground_truth: frame -> the pixels that have one.
         filter: of the resize; lanczos is that of published evaluations.
 
     Raises UserError for items that are missing or damaged.
@@ -203,7 +233,7 @@ class EvalDataset(torch.utils.data.Dataset):
         refs: Sequence[FrameRef],
         height: int,
         width: int,
-        ground_truth: Callable[[FrameRef], np.ndarray],
+        ground_truth: Callable[[FrameRef], DepthPixels],
         filter: Filter = "lanczos",
     ) -> None:
         self.source, self.refs, self.ground_truth = source, list(refs), ground_truth
@@ -215,9 +245,4 @@ class EvalDataset(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> EvalSample:
         ref = self.refs[index]
         image, _ = load_view(self.source, ref, self.height, self.width, self.filter)
-        return EvalSample(image=image, depth=self.ground_truth(ref), name=ref.name)
-
-
-def collate_eval(samples: Sequence[EvalSample]) -> list[EvalSample]:
-    """A batch of evaluation images stays a list: their ground truth has several sizes."""
-    return list(samples)
+        return EvalSample(image=image, truth=self.ground_truth(ref), name=ref.name)

@@ -18,10 +18,10 @@ from datasets.calibration import CameraPair
 from datasets.images import read_depth_png
 from datasets.kitti import KittiRaw
 from datasets.splits import FrameRef
-from depth.types import UserError
+from depth.types import DepthPixels, UserError
 
-# Part of every cache key: a change of what `velodyne_depth` computes needs a new number.
-_CODE_VERSION = 1
+# Part of every cache key: a change of what `velodyne_depth` computes, or of an entry's layout, needs a new number.
+_CODE_VERSION = 2
 _BYTES_PER_POINT = 16
 _MAX_SCAN_BYTES = 1 << 28
 
@@ -33,8 +33,8 @@ class GroundTruth(Protocol):
         """Whether there is ground truth for the frame."""
         ...
 
-    def __call__(self, ref: FrameRef) -> np.ndarray:
-        """float32 (H,W) metres, 0 where there is none. Raises UserError where it is missing or malformed."""
+    def __call__(self, ref: FrameRef) -> DepthPixels:
+        """The pixels that have one. Raises UserError where it is missing or malformed."""
         ...
 
 
@@ -56,13 +56,13 @@ class DepthMapGroundTruth:
         """Whether the depth map is there."""
         return self.source.depth_map_path(ref) is not None
 
-    def __call__(self, ref: FrameRef) -> np.ndarray:
-        """float32 (H,W) metres, 0 where there is none. Raises UserError where it is missing or malformed."""
+    def __call__(self, ref: FrameRef) -> DepthPixels:
+        """The pixels that have one. Raises UserError where it is missing or malformed."""
         path = self.source.depth_map_path(ref)
         if path is None:
             root = self.source.root
             raise UserError(f"no depth map for {ref.name} under {root}: get data_depth_annotated.zip (KITTI)")
-        return read_depth_png(path)
+        return DepthPixels.of(read_depth_png(path))
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,21 @@ class VelodyneGroundTruth:
         """Whether the scan is there."""
         return self.source.scan_path(ref) is not None
 
-    def __call__(self, ref: FrameRef) -> np.ndarray:
-        """float32 (H,W) metres, 0 where there is none. Raises UserError where scan or calibration is malformed."""
+    def __call__(self, ref: FrameRef) -> DepthPixels:
+        """The pixels that have one. Raises UserError where scan or calibration is malformed."""
         path = self.source.scan_path(ref)
         if path is None:
             raise UserError(f"no scan for {ref.name}: {ref.folder}/velodyne_points is not under {self.source.root}")
         cameras, lidar = self.source.cameras(ref), self.source.reference_from_velodyne(ref)
         if self.cache is None:
-            return velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks)
+            return DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks))
         camera = cameras.camera(ref.side)
         entry = self.cache / f"{_cache_key(path, cameras, lidar, ref.side, self.quirks)}.npz"
-        depth = _load_sparse(entry, camera.height, camera.width)
-        if depth is None:
-            depth = velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks)
-            _save_sparse(entry, depth)
-        return depth
+        pixels = _load(entry, (camera.height, camera.width))
+        if pixels is None:
+            pixels = DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks))
+            _save(entry, pixels)
+        return pixels
 
 
 def read_scan(path: Path) -> np.ndarray:
@@ -178,30 +178,29 @@ def _cache_key(path: Path, cameras: CameraPair, lidar: np.ndarray, side: str, qu
     return digest.hexdigest()
 
 
-def _load_sparse(entry: Path, height: int, width: int) -> np.ndarray | None:
-    """The depth of a cache entry, or None where there is none or it is damaged: it is then made anew."""
+def _load(entry: Path, shape: tuple[int, int]) -> DepthPixels | None:
+    """The pixels of a cache entry, or None where there is none or it is damaged: it is then made anew."""
     try:
         with np.load(entry, allow_pickle=False) as arrays:
             index, depth = arrays["index"], arrays["depth"]
     except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error):
         return None
-    fits = index.dtype == np.uint32 and depth.dtype == np.float32 and index.ndim == 1 and index.shape == depth.shape
-    if not fits or (index >= height * width).any() or not (np.isfinite(depth) & (depth > 0)).all():
+    fits = index.dtype == np.int32 and depth.dtype == np.float32 and index.ndim == 1 and index.shape == depth.shape
+    if not fits or not (np.isfinite(depth) & (depth > 0)).all() or not (np.diff(index) > 0).all():
         return None
-    image = np.zeros(height * width, np.float32)
-    image[index] = depth
-    return image.reshape(height, width)
+    if index.size and not 0 <= index[0] <= index[-1] < shape[0] * shape[1]:
+        return None
+    return DepthPixels(shape, *np.divmod(index, np.int32(shape[1])), depth)
 
 
-def _save_sparse(entry: Path, depth: np.ndarray) -> None:
+def _save(entry: Path, pixels: DepthPixels) -> None:
     """Writes aside and renames. A cache that cannot be written costs time, not the evaluation: a warning."""
-    index = np.flatnonzero(depth)
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=entry.parent, suffix=".part", delete=False) as file:
             temporary = file.name
-            np.savez(file, index=index.astype(np.uint32), depth=depth.ravel()[index])
+            np.savez(file, index=pixels.rows * np.int32(pixels.shape[1]) + pixels.columns, depth=pixels.depth)
         os.replace(temporary, entry)
     except OSError as error:
         if temporary is not None:

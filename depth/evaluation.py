@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from depth.protocols import PreparedSample, Protocol
-from depth.types import UserError
+from depth.protocols import Protocol
+from depth.types import DepthPixels, EvalSample, UserError
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "d1", "d2", "d3")
 
@@ -34,7 +34,7 @@ class Scaling:
 
 
 # Samples and the position of the first one in the split -> inverse depth (B,h,w) in 1/m, any h and w from 2 on.
-Predictor = Callable[[Sequence[PreparedSample], int], np.ndarray]
+Predictor = Callable[[Sequence[EvalSample], int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -128,20 +128,20 @@ def _axis_weights(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
     return lower, (position - lower).astype(np.float32)
 
 
-def sample_bilinear(grid: np.ndarray, sample: PreparedSample) -> np.ndarray:
-    """What cv2.resize(grid, (Wg,Hg)) holds at a sample's valid pixels, to float32 rounding.
+def sample_bilinear(grid: np.ndarray, pixels: DepthPixels) -> np.ndarray:
+    """What cv2.resize(grid, (Wg,Hg)) holds at the ground truth's pixels, to float32 rounding.
 
     `grid` is float32 (h,w), contiguous, h and w at least 2; the result is float32 (P,).
     """
     height, width = grid.shape
-    row, row_weight = _axis_weights(height, sample.shape[0])
-    column, column_weight = _axis_weights(width, sample.shape[1])
-    corner = (row * width).take(sample.rows)
-    corner += column.take(sample.columns)
-    along = column_weight.take(sample.columns)
+    row, row_weight = _axis_weights(height, pixels.shape[0])
+    column, column_weight = _axis_weights(width, pixels.shape[1])
+    corner = (row * width).take(pixels.rows)
+    corner += column.take(pixels.columns)
+    along = column_weight.take(pixels.columns)
     flat = grid.reshape(-1)
     upper, lower = (_between(line.take(corner), line[1:].take(corner), along) for line in (flat, flat[width:]))
-    return _between(upper, lower, row_weight.take(sample.rows))
+    return _between(upper, lower, row_weight.take(pixels.rows))
 
 
 def _between(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -153,7 +153,7 @@ def _between(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.nd
 
 
 def align(
-    inverse_depth: np.ndarray, sample: PreparedSample, protocol: Protocol, scaling: Scaling
+    inverse_depth: np.ndarray, sample: EvalSample, protocol: Protocol, scaling: Scaling
 ) -> tuple[np.ndarray, float]:
     """Predicted depth at a sample's valid pixels: sampled, inverted, scaled, clamped.
 
@@ -167,11 +167,11 @@ def align(
         UserError: a value that counts is not positive and finite; names the image.
     """
     with np.errstate(invalid="ignore"):  # infinities are reported below
-        sampled = sample_bilinear(inverse_depth, sample)
+        sampled = sample_bilinear(inverse_depth, sample.truth)
     if not (sampled.min() > 0 and sampled.max() < math.inf):
         raise UserError(f"the prediction for {sample.name} holds inverse depths that are not positive and finite")
     depth = scaling.factor / sampled
-    ratio = median_scale(sample.depth, depth)
+    ratio = median_scale(sample.truth.depth, depth)
     if scaling.median:
         depth *= ratio
     return np.clip(depth, protocol.min_depth, protocol.max_depth, out=depth), ratio
@@ -179,7 +179,7 @@ def align(
 
 def evaluate_split(
     predictor: Predictor,
-    batches: Iterable[Sequence[PreparedSample]],
+    batches: Iterable[Sequence[EvalSample]],
     protocol: Protocol,
     scaling: Scaling = Scaling(),
     workers: int = 1,
@@ -219,14 +219,14 @@ def evaluate_split(
 
 
 def _score_batch(
-    batch: Sequence[PreparedSample], predictions: np.ndarray, first: int, protocol: Protocol, scaling: Scaling
+    batch: Sequence[EvalSample], predictions: np.ndarray, first: int, protocol: Protocol, scaling: Scaling
 ) -> list[ImageResult]:
     """A row per image; without errors where the image has no valid pixel."""
     scored = []
     for index, (sample, prediction) in enumerate(zip(batch, predictions, strict=True), start=first):
-        if sample.depth.size:
+        if sample.truth.depth.size:
             depth, ratio = align(prediction, sample, protocol, scaling)
-            scored.append(ImageResult(index, sample.name, depth_errors(sample.depth, depth), ratio, depth.size))
+            scored.append(ImageResult(index, sample.name, depth_errors(sample.truth.depth, depth), ratio, depth.size))
         else:
             scored.append(ImageResult(index, sample.name, (), math.nan, 0))
     return scored

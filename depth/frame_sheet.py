@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from depth.evaluation import EvaluationResult, ImageResult, Predictor, align
-from depth.protocols import PreparedSample
+from depth.types import DepthPixels, EvalSample
 
 _TILE_WIDTH = 480  # pixels
 _CAPTION_HEIGHT = 24
@@ -23,12 +23,12 @@ class ShownFrame:
 
     rank: str  # "best", "median", "worst"
     row: ImageResult
-    sample: PreparedSample
+    sample: EvalSample
     inverse_depth: np.ndarray  # float32 (h,w), 1/m
 
 
 def choose_frames(
-    result: EvaluationResult, predictor: Predictor, load: Callable[[int], PreparedSample]
+    result: EvaluationResult, predictor: Predictor, load: Callable[[int], EvalSample]
 ) -> list[ShownFrame]:
     """Predicts the best, the median and the worst frame by Abs Rel once more; `load` gives the split's i-th sample."""
     shown = []
@@ -51,19 +51,19 @@ def frame_sheet(frames: list[ShownFrame], result: EvaluationResult, headline: st
 
 
 def _tiles(frame: ShownFrame, result: EvaluationResult) -> np.ndarray:
-    sample = frame.sample
-    size = _TILE_WIDTH, round(_TILE_WIDTH * sample.shape[0] / sample.shape[1])
+    sample, pixels = frame.sample, frame.sample.truth
+    size = _TILE_WIDTH, round(_TILE_WIDTH * pixels.shape[0] / pixels.shape[1])
     depth, _ = align(frame.inverse_depth, sample, result.protocol, result.scaling)
-    error = np.abs(depth - sample.depth) / sample.depth
+    error = np.abs(depth - pixels.depth) / pixels.depth
     image = sample.image.permute(1, 2, 0).numpy()[..., ::-1]
     disparity = _to_levels(frame.inverse_depth, np.quantile(frame.inverse_depth, 0.95))
-    truth = 1 / sample.depth
+    truth = 1 / pixels.depth
     return np.concatenate(
         [
             cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA),
             cv2.applyColorMap(cv2.resize(disparity, size), cv2.COLORMAP_MAGMA),
-            _points(_to_levels(truth, np.quantile(truth, 0.95)), sample, size, cv2.COLORMAP_MAGMA),
-            _points(_to_levels(error, _LARGEST_ERROR), sample, size, cv2.COLORMAP_TURBO),
+            _points(_to_levels(truth, np.quantile(truth, 0.95)), pixels, size, cv2.COLORMAP_MAGMA),
+            _points(_to_levels(error, _LARGEST_ERROR), pixels, size, cv2.COLORMAP_TURBO),
         ],
         1,
     )
@@ -74,13 +74,13 @@ def _to_levels(values: np.ndarray, largest: float) -> np.ndarray:
     return (1 + 254 * np.clip(values / largest, 0, 1)).astype(np.uint8)
 
 
-def _points(levels: np.ndarray, sample: PreparedSample, size: tuple[int, int], colours: int) -> np.ndarray:
+def _points(levels: np.ndarray, pixels: DepthPixels, size: tuple[int, int], colours: int) -> np.ndarray:
     """The valid pixels (P,) on grey; a scan's, which are sparse, as dots of 3x3 pixels."""
-    width, height = (min(pixels, tile) for pixels, tile in zip(sample.shape[::-1], size, strict=True))
+    width, height = (min(own, tile) for own, tile in zip(pixels.shape[::-1], size, strict=True))
     canvas = np.zeros((height, width), np.uint8)
-    canvas[sample.rows * height // sample.shape[0], sample.columns * width // sample.shape[1]] = levels
+    canvas[pixels.rows * height // pixels.shape[0], pixels.columns * width // pixels.shape[1]] = levels
     canvas = cv2.resize(canvas, size, interpolation=cv2.INTER_NEAREST)
-    if 2 * sample.depth.size < sample.shape[0] * sample.shape[1]:
+    if 2 * pixels.depth.size < pixels.shape[0] * pixels.shape[1]:
         canvas = cv2.dilate(canvas, np.ones((3, 3), np.uint8))
     picture = cv2.applyColorMap(canvas, colours)
     picture[canvas == 0] = _EMPTY

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from depth.evaluation import Predictor
 from depth.geometry import disparity_to_inverse_depth
-from depth.protocols import PreparedSample
-from depth.types import UserError
+from depth.types import EvalSample, UserError
 
 
 class NetworkPredictor:
@@ -39,7 +38,7 @@ class NetworkPredictor:
         self.predict, self.device, self.flip = predict, device, flip
         self.min_depth, self.max_depth = min_depth, max_depth
 
-    def __call__(self, samples: Sequence[PreparedSample], first: int) -> np.ndarray:
+    def __call__(self, samples: Sequence[EvalSample], first: int) -> np.ndarray:
         """Inverse depth, float32 (B,h,w), 1/m. See depth.evaluation.Predictor."""
         with torch.no_grad():
             images = torch.stack([sample.image for sample in samples]).to(self.device).float() / 255
@@ -96,7 +95,7 @@ class StoredPredictions:
         if shape[0] != count:
             raise UserError(f"{path} holds {shape[0]} predictions, the split has {count} images here")
 
-    def __call__(self, samples: Sequence[PreparedSample], first: int) -> np.ndarray:
+    def __call__(self, samples: Sequence[EvalSample], first: int) -> np.ndarray:
         """Inverse depth, float32 (B,h,w), 1/m. See depth.evaluation.Predictor."""
         return np.ascontiguousarray(self.values[first : first + len(samples)], dtype=np.float32)
 
@@ -118,7 +117,7 @@ class PredictionWriter:
         self.file: BinaryIO | None = None
         self.written = 0
 
-    def __call__(self, samples: Sequence[PreparedSample], first: int) -> np.ndarray:
+    def __call__(self, samples: Sequence[EvalSample], first: int) -> np.ndarray:
         """Inverse depth, float32 (B,h,w), 1/m. See depth.evaluation.Predictor."""
         predictions = self.predictor(samples, first)
         try:
@@ -159,7 +158,7 @@ class ConstantPrior:
         self.inverse_depth = (1 / depth).astype(np.float32)
 
     @classmethod
-    def fit(cls, samples: Iterable[PreparedSample], size: tuple[int, int]) -> ConstantPrior:
+    def fit(cls, samples: Iterable[EvalSample], size: tuple[int, int]) -> ConstantPrior:
         """Per-pixel median over the training images' ground truth on a common grid.
 
         Each image's valid pixels are averaged over the grid cells they fall into; cells that no image has seen
@@ -172,7 +171,7 @@ class ConstantPrior:
         Raises:
             UserError: no sample has a valid pixel.
         """
-        maps = [_cell_means(sample, size) for sample in samples if sample.depth.size]
+        maps = [_cell_means(sample, size) for sample in samples if sample.truth.depth.size]
         if not maps:
             raise UserError("the constant prior needs training images with ground truth, and there is none")
         # NaN sorts last: the first `seen` entries of each cell are its depths in order.
@@ -182,17 +181,18 @@ class ConstantPrior:
         median = np.take_along_axis(ordered, middle, axis=-1).mean(-1)
         return cls(_fill_holes(median, seen > 0))
 
-    def __call__(self, samples: Sequence[PreparedSample], first: int) -> np.ndarray:
+    def __call__(self, samples: Sequence[EvalSample], first: int) -> np.ndarray:
         """Inverse depth, float32 (B,h,w), 1/m. See depth.evaluation.Predictor."""
         return np.broadcast_to(self.inverse_depth, (len(samples), *self.inverse_depth.shape))
 
 
-def _cell_means(sample: PreparedSample, size: tuple[int, int]) -> np.ndarray:
+def _cell_means(sample: EvalSample, size: tuple[int, int]) -> np.ndarray:
     """Mean depth of the valid pixels in each cell of a grid over the image: float32 (h,w), NaN where there is none."""
     height, width = size
-    cell = sample.rows * height // sample.shape[0] * width + sample.columns * width // sample.shape[1]
+    truth = sample.truth
+    cell = truth.rows * height // truth.shape[0] * width + truth.columns * width // truth.shape[1]
     count = np.bincount(cell, minlength=height * width)
-    total = np.bincount(cell, sample.depth, minlength=height * width)
+    total = np.bincount(cell, truth.depth, minlength=height * width)
     with np.errstate(invalid="ignore"):
         return (total / count).astype(np.float32).reshape(size)
 

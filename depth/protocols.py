@@ -1,18 +1,14 @@
-"""Evaluation protocols as data, and ground truth reduced to the pixels that count under one.
-
-A scan covers about one pixel in twenty, so a list of valid pixels is smaller and faster than a map and its mask.
-"""
+"""Evaluation protocols as data, and ground truth reduced to the pixels that count under one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
 
-from depth.types import EvalSample
+from depth.types import DepthPixels, EvalSample
 
 
 @dataclass(frozen=True)
@@ -39,49 +35,26 @@ PROTOCOLS = {
 }
 
 
-@dataclass(frozen=True)
-class PreparedSample:
-    """An image to be predicted and the ground truth's valid pixels, in row-major order."""
-
-    image: Tensor  # uint8 (3,h,w) at the network's input size
-    name: str
-    shape: tuple[int, int]  # (Hg,Wg) of the ground truth
-    rows: np.ndarray  # int32 (P,)
-    columns: np.ndarray  # int32 (P,)
-    depth: np.ndarray  # float32 (P,), metres
-
-
-def valid_mask(depth: np.ndarray, protocol: Protocol) -> np.ndarray:
-    """True where ground truth (Hg,Wg) in metres counts: bool (Hg,Wg)."""
-    window = _window(depth.shape, protocol)
-    mask = np.zeros(depth.shape, bool)
-    mask[window] = depth[window] > protocol.depth_above
+def counted_pixels(truth: DepthPixels, protocol: Protocol) -> DepthPixels:
+    """The pixels inside the protocol's crop and range, in their order."""
+    (height, width), (top, bottom, left, right) = truth.shape, protocol.crop or (0, 1, 0, 1)
+    # The casts to int, not rounding, are part of the protocol. Rows are in order, so theirs is a slice.
+    first, last = np.searchsorted(truth.rows, (int(top * height), int(bottom * height)))
+    rows, columns, depth = (values[first:last] for values in (truth.rows, truth.columns, truth.depth))
+    counts = depth > protocol.depth_above
     if protocol.depth_below is not None:
-        mask[window] &= depth[window] < protocol.depth_below
-    return mask
+        counts &= depth < protocol.depth_below
+    if protocol.crop is not None:
+        counts &= columns >= int(left * width)
+        counts &= columns < int(right * width)
+    return DepthPixels(truth.shape, rows[counts], columns[counts], depth[counts])
 
 
-def _window(shape: tuple[int, int], protocol: Protocol) -> tuple[slice, slice]:
-    """The rows and columns inside the crop. The casts to int, not rounding, are part of the protocol."""
-    (height, width), (top, bottom, left, right) = shape, protocol.crop or (0, 1, 0, 1)
-    return slice(int(top * height), int(bottom * height)), slice(int(left * width), int(right * width))
+def prepare_sample(sample: EvalSample, protocol: Protocol) -> EvalSample:
+    """The sample with the ground truth that counts. Made for loader processes, and for keeping over epochs."""
+    return replace(sample, truth=counted_pixels(sample.truth, protocol))
 
 
-def prepare_sample(sample: EvalSample, protocol: Protocol) -> PreparedSample:
-    """Keeps the pixels of `valid_mask`. Made for loader processes, and for keeping over epochs."""
-    window = _window(sample.depth.shape, protocol)
-    inside = np.ascontiguousarray(sample.depth[window], np.float32)
-    pixels = np.flatnonzero(inside > protocol.depth_above).astype(np.int32)
-    depth = inside.reshape(-1).take(pixels)
-    if protocol.depth_below is not None:  # of the few that a scan leaves, not of the whole map
-        near = depth < protocol.depth_below
-        pixels, depth = pixels[near], depth[near]
-    rows, columns = np.divmod(pixels, np.int32(inside.shape[1]))
-    rows += np.int32(window[0].start)
-    columns += np.int32(window[1].start)
-    return PreparedSample(sample.image, sample.name, sample.depth.shape, rows, columns, depth)
-
-
-def prepare_batch(samples: Sequence[EvalSample], protocol: Protocol) -> list[PreparedSample]:
+def prepare_batch(samples: Sequence[EvalSample], protocol: Protocol) -> list[EvalSample]:
     """`prepare_sample` over a batch; with functools.partial, a DataLoader's collate_fn."""
     return [prepare_sample(sample, protocol) for sample in samples]

@@ -72,11 +72,34 @@ class FrameBatch(_TensorRecord):
 
 
 @dataclass(frozen=True)
+class DepthPixels:
+    """Ground truth as the pixels that have one, in row-major order: a scan covers about one in twenty."""
+
+    shape: tuple[int, int]  # (Hg,Wg)
+    rows: np.ndarray  # int32 (P,)
+    columns: np.ndarray  # int32 (P,)
+    depth: np.ndarray  # float32 (P,), metres, positive
+
+    @classmethod
+    def of(cls, depth: np.ndarray) -> Self:
+        """The positive pixels of a map (Hg,Wg) in metres."""
+        rows, columns = np.nonzero(depth > 0)
+        values = depth[rows, columns].astype(np.float32, copy=False)
+        return cls(depth.shape, rows.astype(np.int32), columns.astype(np.int32), values)
+
+    def dense(self) -> np.ndarray:
+        """float32 (Hg,Wg) metres, 0 where there is no ground truth."""
+        depth = np.zeros(self.shape, np.float32)
+        depth[self.rows, self.columns] = self.depth
+        return depth
+
+
+@dataclass(frozen=True)
 class EvalSample:
     """One image to be evaluated, on the host."""
 
     image: Tensor  # uint8 (3,H,W) at the network's input size
-    depth: np.ndarray  # float32 (Hg,Wg) metres, 0 where there is no ground truth
+    truth: DepthPixels
     name: str  # "<folder> <frame> <side>"
 
 

@@ -19,14 +19,14 @@ from depth.evaluation import (
     sample_bilinear,
 )
 from depth.protocols import PROTOCOLS, prepare_batch, prepare_sample
-from depth.types import EvalSample, UserError
+from depth.types import DepthPixels, EvalSample, UserError
 
 EIGEN, BENCHMARK, SYNTHETIC = (PROTOCOLS[name] for name in ("eigen", "eigen_benchmark", "synthetic"))
 IMAGE = torch.zeros(3, 4, 4, dtype=torch.uint8)
 
 
 def _sample(depth, name="drive 0 l"):
-    return EvalSample(IMAGE, np.asarray(depth, np.float32), name)
+    return EvalSample(IMAGE, DepthPixels.of(np.asarray(depth, np.float32)), name)
 
 
 def _scene(seed, shape=(375, 1242), density=0.05):
@@ -106,7 +106,7 @@ def test_sampling_equals_resizing(size):
     """Noise from 0.01 to 1: upwards, downwards, by exactly two, unchanged, and with the borders."""
     grid = np.random.default_rng(1).uniform(0.01, 1, size).astype(np.float32)
     sample = prepare_sample(_sample(np.ones((94, 310))), SYNTHETIC)
-    np.testing.assert_allclose(sample_bilinear(grid, sample), cv2.resize(grid, (310, 94)).reshape(-1), atol=5e-7)
+    np.testing.assert_allclose(sample_bilinear(grid, sample.truth), cv2.resize(grid, (310, 94)).reshape(-1), atol=5e-7)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))

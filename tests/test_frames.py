@@ -9,13 +9,12 @@ from datasets.frames import (
     EvalDataset,
     FrameDataset,
     collate,
-    collate_eval,
     draw_augmentation,
     resize_view,
 )
 from datasets.kitti import KittiRaw
 from datasets.splits import FrameRef
-from depth.types import UserError
+from depth.types import DepthPixels, UserError
 
 
 def refs(*frames, side="l"):
@@ -83,6 +82,14 @@ def test_collate_stacks(tmp_path):
     assert batch.offsets == (-1, 1) and batch.names[2] == f"{DRIVE} 3 l"
 
 
+def test_draws_are_those_of_a_generator_made_for_the_sample():
+    for seed, epoch, index in [(0, 0, 0), (1, 2, 3), (2**63, 5, 40_000), (1, 2, 3)]:
+        draws = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, index])).random(6)
+        flip, jitter = draw_augmentation(seed, epoch, index)
+        assert flip == (draws[0] < 0.5)
+        assert jitter == (NO_JITTER if draws[1] >= 0.5 else (*(0.8 + 0.4 * draws[2:5]), -0.1 + 0.2 * draws[5]))
+
+
 def test_draws_depend_on_seed_epoch_and_index_alone():
     assert draw_augmentation(1, 2, 3) == draw_augmentation(1, 2, 3)
     keys = [(s, e, i) for s in range(10) for e in range(10) for i in range(10)]
@@ -119,7 +126,11 @@ def test_a_missing_neighbour_is_named(tmp_path):
 
 def test_evaluation_samples(tmp_path):
     source = KittiRaw(write_raw(tmp_path, range(2), "l"))
-    dataset = EvalDataset(source, refs(0, 1), HEIGHT, WIDTH, lambda ref: np.full((2, 3), ref.frame, np.float32))
-    batch = collate_eval([dataset[i] for i in range(len(dataset))])
+
+    def truth(ref):
+        return DepthPixels.of(np.full((2, 3), ref.frame, np.float32))
+
+    dataset = EvalDataset(source, refs(0, 1), HEIGHT, WIDTH, truth)
+    batch = [dataset[i] for i in range(len(dataset))]
     assert torch.equal(batch[1].image, chw(picture(1)))
-    assert batch[1].depth.tolist() == [[1, 1, 1]] * 2 and batch[1].name == f"{DRIVE} 1 l"
+    assert batch[1].truth.dense().tolist() == [[1, 1, 1]] * 2 and batch[1].name == f"{DRIVE} 1 l"

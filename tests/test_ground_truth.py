@@ -118,12 +118,12 @@ def prepared(tmp_path):
 def test_ground_truth_of_a_frame_and_its_cache(tmp_path, monkeypatch):
     source, cache = prepared(tmp_path)
     truth = ground_truth_reader(source, "velodyne", cache)
-    depth = truth(REF)
+    depth = truth(REF).dense()
     # u = 19.5 and v = 11.5 round to even: 20 and 12, less one.
     assert depth.shape == (HEIGHT, WIDTH) and depth[11, 19] == np.float32(10.3)
     monkeypatch.setattr(ground_truth, "velodyne_depth", lambda *_: pytest.fail("computed again"))
-    assert np.array_equal(truth(REF), depth)
-    assert np.array_equal(VelodyneGroundTruth(KittiRaw(source.root), cache)(REF), depth)
+    assert np.array_equal(truth(REF).dense(), depth)
+    assert np.array_equal(VelodyneGroundTruth(KittiRaw(source.root), cache)(REF).dense(), depth)
     assert not list(cache.glob("*.part"))
 
 
@@ -141,30 +141,32 @@ def test_the_cache_follows_its_inputs(tmp_path, change):
     source, cache = prepared(tmp_path)
     VelodyneGroundTruth(source, cache)(REF)
     change(source.root)
-    fresh = VelodyneGroundTruth(KittiRaw(source.root), None)(REF)
-    assert np.array_equal(VelodyneGroundTruth(KittiRaw(source.root), cache)(REF), fresh)
+    fresh = VelodyneGroundTruth(KittiRaw(source.root), None)(REF).dense()
+    assert np.array_equal(VelodyneGroundTruth(KittiRaw(source.root), cache)(REF).dense(), fresh)
     assert len(list(cache.glob("*.npz"))) == 2
     assert not np.array_equal(
-        VelodyneGroundTruth(KittiRaw(source.root), cache, quirks=False)(REF),
-        VelodyneGroundTruth(KittiRaw(source.root), cache)(REF),
+        VelodyneGroundTruth(KittiRaw(source.root), cache, quirks=False)(REF).dense(),
+        VelodyneGroundTruth(KittiRaw(source.root), cache)(REF).dense(),
     )
 
 
 def test_a_damaged_cache_entry_is_made_anew(tmp_path):
     source, cache = prepared(tmp_path)
     truth = VelodyneGroundTruth(source, cache)
-    depth = truth(REF)
+    depth = truth(REF).dense()
     (entry,) = cache.glob("*.npz")
     good = entry.read_bytes()
     flipped = bytearray(good)
     flipped[len(good) // 3] ^= 255
     np.save(tmp_path / "array.npy", depth)
-    wrong_pixels = tmp_path / "wrong.npz"
-    np.savez(wrong_pixels, index=np.array([WIDTH * HEIGHT], np.uint32), depth=np.ones(1, np.float32))
     damages = [b"", b"junk", good[: len(good) // 2], bytes(flipped), (tmp_path / "array.npy").read_bytes()]
-    for damage in [*damages, wrong_pixels.read_bytes()]:
+    for pixels in ([0, WIDTH * HEIGHT], [-1, 0], [1, 0], [0, 0]):
+        wrong = tmp_path / "wrong.npz"
+        np.savez(wrong, index=np.array(pixels, np.int32), depth=np.ones(2, np.float32))
+        damages.append(wrong.read_bytes())
+    for damage in damages:
         entry.write_bytes(damage)
-        assert np.array_equal(truth(REF), depth)
+        assert np.array_equal(truth(REF).dense(), depth)
         assert entry.read_bytes()[:4] == good[:4] and len(entry.read_bytes()) == len(good)
 
 
@@ -172,8 +174,8 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path):
     source, _ = prepared(tmp_path)
     (tmp_path / "file").write_text("not a folder")
     with pytest.warns(UserWarning, match="cannot be written"):
-        depth = VelodyneGroundTruth(source, tmp_path / "file")(REF)
-    assert depth.any()
+        depth = VelodyneGroundTruth(source, tmp_path / "file")(REF).depth
+    assert depth.size
 
 
 def test_a_missing_scan_is_named(tmp_path):
@@ -194,7 +196,7 @@ def test_depth_maps_are_found_where_the_archives_put_them(tmp_path, home):
     cv2.imwrite(str(folder / "0000000000.png"), np.full((HEIGHT, WIDTH), 512, np.uint16))
     truth = ground_truth_reader(source, "improved", None)
     assert isinstance(truth, DepthMapGroundTruth) and truth.has(REF)
-    assert (truth(REF) == 2.0).all()
+    assert (truth(REF).dense() == 2.0).all()
     with pytest.raises(UserError, match="data_depth_annotated"):
         truth(FrameRef(DRIVE, 1, "l"))
 
@@ -205,7 +207,7 @@ def test_real_scans_cover_four_percent_of_the_image():
     refs, _ = select_available(truth.source, load_split("eigen", "test"), skip_missing=True, also=truth.has)
     assert sorted(ref.frame for ref in refs) == [0, 3, 6, 9]
     for ref in refs:
-        depth = truth(ref)
+        depth = truth(ref).dense()
         assert depth.shape == (375, 1242)
         assert 0.040 < (depth > 0).mean() < 0.042
         assert 5 < depth[depth > 0].min() and depth.max() < 80

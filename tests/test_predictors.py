@@ -4,12 +4,14 @@ import torch
 
 from depth.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions, blend_mirrored
 from depth.protocols import PROTOCOLS, prepare_sample
-from depth.types import EvalSample, UserError
+from depth.types import DepthPixels, EvalSample, UserError
 
 
 def _sample(depth, image=None):
     image = torch.zeros(3, 4, 8, dtype=torch.uint8) if image is None else image
-    return prepare_sample(EvalSample(image, np.asarray(depth, np.float32), "drive 0 l"), PROTOCOLS["synthetic"])
+    return prepare_sample(
+        EvalSample(image, DepthPixels.of(np.asarray(depth, np.float32)), "drive 0 l"), PROTOCOLS["synthetic"]
+    )
 
 
 def test_network_predictor_gives_inverse_depth():

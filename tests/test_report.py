@@ -10,7 +10,7 @@ from depth.evaluation import METRICS, Scaling, evaluate_split
 from depth.frame_sheet import choose_frames, frame_sheet
 from depth.protocols import PROTOCOLS, prepare_sample
 from depth.report import Report, metrics_table, protocol_line, summary, title, write_report
-from depth.types import EvalSample, UserError
+from depth.types import DepthPixels, EvalSample, UserError
 
 SYNTHETIC = PROTOCOLS["synthetic"]
 
@@ -23,7 +23,7 @@ def _samples():
         depth[:, :20] *= 1 + i
         depth[:5] = 0
         image = torch.tensor([10, 20, 60 * (i + 1)], dtype=torch.uint8)[:, None, None].expand(3, 8, 16)
-        samples.append(prepare_sample(EvalSample(image, depth, f"drive {i} l"), SYNTHETIC))
+        samples.append(prepare_sample(EvalSample(image, DepthPixels.of(depth), f"drive {i} l"), SYNTHETIC))
     return samples
 
 
@@ -61,7 +61,7 @@ def test_summary_names_ratios_and_what_was_left_out():
     text = summary(_report())
     assert "Scale ratios: median" in text and "Left out" not in text
     assert "Scale ratios (not applied): median" in summary(_report(scaling=Scaling(median=False)))
-    empty = prepare_sample(EvalSample(torch.zeros(3, 8, 16), np.zeros((20, 40), np.float32), "void 7 l"), SYNTHETIC)
+    empty = prepare_sample(EvalSample(torch.zeros(3, 8, 16), DepthPixels.of(np.zeros((20, 40))), "void 7 l"), SYNTHETIC)
     result = evaluate_split(_predict, [[*_samples(), empty]], SYNTHETIC)
     assert "Left out, no valid ground-truth pixel: 1 images, e.g. void 7 l" in summary(_report(result=result))
 
@@ -122,7 +122,9 @@ def test_sheet_shows_best_median_and_worst():
 def test_points_of_a_scan_become_dots():
     depth = np.zeros((240, 480), np.float32)
     depth[100, 200] = 5
-    sample = prepare_sample(EvalSample(torch.zeros(3, 8, 16, dtype=torch.uint8), depth, "drive 0 l"), SYNTHETIC)
+    sample = prepare_sample(
+        EvalSample(torch.zeros(3, 8, 16, dtype=torch.uint8), DepthPixels.of(depth), "drive 0 l"), SYNTHETIC
+    )
     result = evaluate_split(_predict, [[sample]], SYNTHETIC)
     truth = frame_sheet(choose_frames(result, _predict, [sample].__getitem__), result, "")[72 : 72 + 240, 960:1440]
     dot = (truth != 40).any(-1)

@@ -76,7 +76,7 @@ def test_true_depth_explains_the_other_camera_at_the_true_baseline(world, side, 
     raw = collate([samples[i] for i in range(len(refs))])
     batch = prepare(replace(raw, flip=torch.full_like(raw.flip, mirrored)), "cpu")
     truth = DepthMapGroundTruth(source)
-    depth = torch.stack([torch.from_numpy(truth(ref)) for ref in refs])[:, None]
+    depth = torch.stack([torch.from_numpy(truth(ref).dense()) for ref in refs])[:, None]
     # Sky is 0 in the depth map.
     depth = torch.where(depth > 0, depth, depth.new_tensor(RANGE[1]))
     depth = depth.flip(3) if mirrored else depth
