@@ -54,7 +54,7 @@ def transform_from_axis_angle(axis_angle: Tensor, translation: Tensor) -> Tensor
     second = 0.5 * torch.sinc(0.5 * angle / torch.pi).square()
     rotation = torch.eye(3, dtype=x.dtype, device=x.device) + first * skew + second * (skew @ skew)
     top = torch.cat([rotation, translation[..., None]], -1)
-    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=x.dtype, device=x.device).expand(*top.shape[:-2], 1, 4)
+    bottom = torch.eye(4, dtype=x.dtype, device=x.device)[3:].expand(*top.shape[:-2], 1, 4)
     return torch.cat([top, bottom], -2)
 
 
@@ -85,7 +85,7 @@ def pixel_grid(height: int, width: int, device: torch.device | str | None = None
 def backproject(depth: Tensor, intrinsics: Tensor) -> Tensor:
     """Camera-frame points of every pixel: depth (B,1,H,W) and K (B,3,3) -> (B,3,H,W), x right, y down, z forward."""
     batch, _, height, width = depth.shape
-    rays = torch.linalg.inv(intrinsics) @ pixel_grid(height, width, depth.device).flatten(1)
+    rays = _inverse(intrinsics) @ pixel_grid(height, width, depth.device).flatten(1)
     return rays.view(batch, 3, height, width) * depth
 
 
@@ -122,7 +122,7 @@ def warp(sources: Tensor, depth: Tensor, source_from_target: Tensor, intrinsics:
             f"source_from_target {tuple(source_from_target.shape)} do not fit"
         )
     k = intrinsics[:, None]
-    homography = k @ source_from_target[..., :3, :3] @ torch.linalg.inv(k)  # (B,N,3,3)
+    homography = k @ source_from_target[..., :3, :3] @ _inverse(k)  # (B,N,3,3)
     shift = (k @ source_from_target[..., :3, 3:]).view(batch, number, 3, 1, 1, 1)
     rays = (homography @ pixel_grid(height, width, depth.device).flatten(1)).view(batch, number, 3, 1, height, width)
     x, y, z = (rays * depth[:, None, None] + shift).unbind(2)  # each (B,N,S,H,W)
@@ -130,6 +130,11 @@ def warp(sources: Tensor, depth: Tensor, source_from_target: Tensor, intrinsics:
     grid = torch.stack([x / z * (2.0 / (width - 1)) - 1.0, y / z * (2.0 / (height - 1)) - 1.0], -1)
     sampled = _sample(sources.flatten(0, 1), grid.view(batch * number, scales * height, width, 2))
     return sampled.view(batch, number, channels, scales, height, width)
+
+
+def _inverse(matrices: Tensor) -> Tensor:
+    """Of (...,3,3); not finite where there is none. `torch.linalg.inv` would have the host wait, to raise an error."""
+    return torch.linalg.inv_ex(matrices).inverse
 
 
 def _sample(images: Tensor, grid: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class DropPixels(Edit):
     def apply_transform(
         self, input: Tensor, params: dict[str, Tensor], flags: dict, transform: Tensor | None = None
     ) -> Tensor:
-        return input * params["kept"].to(input.device)
+        return input * params["kept"].to(input.device, non_blocking=True)
 
 
 class Checkerboard(Edit):
@@ -102,7 +102,7 @@ class Checkerboard(Edit):
         rows = torch.arange(height, device=input.device)[:, None] // flags["block"]
         columns = torch.arange(width, device=input.device)[None, :] // flags["block"]
         odd = (rows + columns) % 2 == 1
-        return input * (odd == params["phase"].to(input.device))
+        return input * (odd == params["phase"].to(input.device, non_blocking=True))
 
 
 class DropBlocks(Edit):
@@ -133,7 +133,7 @@ class DropBlocks(Edit):
         self, input: Tensor, params: dict[str, Tensor], flags: dict, transform: Tensor | None = None
     ) -> Tensor:
         height, width = input.shape[-2:]
-        kept = params["kept"].to(input.device)
+        kept = params["kept"].to(input.device, non_blocking=True)
         kept = kept.repeat_interleave(flags["block"], -2).repeat_interleave(flags["block"], -1)
         return input * kept[..., :height, :width]
 

@@ -135,8 +135,8 @@ class _Comparison:
     @classmethod
     def of(cls, reference: _Reference, image: Tensor) -> _Comparison:
         sums = _box(image)
-        n1 = torch.addcmul(image.new_tensor(81 * C1), reference.sums, sums, value=2)
-        n2 = _box(torch.addcmul(image.new_tensor(9 * (C1 + C2)), reference.product, image)).sub_(n1)
+        n1 = torch.addcmul(image.new_full((), 81 * C1), reference.sums, sums, value=2)
+        n2 = _box(torch.addcmul(image.new_full((), 9 * (C1 + C2)), reference.product, image)).sub_(n1)
         d1 = sums.square()
         d2 = torch.add(reference.contrast, _box(image.square()), alpha=9).sub_(d1)
         d1 += reference.luminance

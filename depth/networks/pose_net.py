@@ -80,9 +80,9 @@ class PoseNet(nn.Module):
         features = self._squeezed(pair)
         raw = self.intrinsics(features.mean(dim=(2, 3), keepdim=True))[:, :, 0, 0]
         height, width = pair.shape[-2:]
-        centre = raw.new_tensor([(width - 1) / 2, (height - 1) / 2])
-        offset = raw[:, 2:] * raw.new_tensor([width, height])
-        return self._pose(features), torch.cat([F.softplus(raw[:, :2]) * width, centre + offset], 1)
+        focal, x, y = raw.split([2, 1, 1], 1)
+        camera = [F.softplus(focal) * width, (width - 1) / 2 + x * width, (height - 1) / 2 + y * height]
+        return self._pose(features), torch.cat(camera, 1)
 
     def _pose(self, features: Tensor) -> Tensor:
         features = F.relu(self.conv1(features), inplace=True)
