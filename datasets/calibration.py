@@ -82,6 +82,7 @@ class _Calibration:
         return UserError(f"{self.path}, line {self.lines[key]}: {text}")
 
     def camera(self, key: str, width: int, height: int) -> Camera:
+        """A line's (3,4) projection, pixels. Raises UserError where it is not that of a rectified camera."""
         projection = self.array(key, 3, 4)
         if not (projection[0, 0] > 0 and projection[1, 1] > 0 and np.array_equal(projection[2, :3], (0, 0, 1))):
             raise self.error(key, f"{key} is not a projection matrix of a rectified camera")

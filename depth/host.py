@@ -18,7 +18,7 @@ def keep_freed_memory() -> None:
 
     A step on a CPU allocates and frees hundreds of tensors of megabytes. By default each is a mapping of its own
     whose pages the kernel clears at first touch, again in every step: 3 to 10 % of a step's CPU time on two cores, and
-    15 to 30 % of the time a batch of 16 images takes in a depth network.
+    9 to 30 % of the time that 4 or 16 images take in a depth network.
     The price is that a process holds on to its peak. Forked loader processes inherit the setting.
     """
     if sys.platform != "linux":

@@ -36,7 +36,7 @@ PROTOCOLS = {
 
 
 def counted_pixels(truth: DepthPixels, protocol: Protocol) -> DepthPixels:
-    """The pixels inside the protocol's crop and range, in their order."""
+    """The pixels inside the protocol's crop and range, in their order. `truth` has its rows in order."""
     (height, width), (top, bottom, left, right) = truth.shape, protocol.crop or (0, 1, 0, 1)
     # The casts to int, not rounding, are part of the protocol. Rows are in order, so theirs is a slice.
     first, last = np.searchsorted(truth.rows, (int(top * height), int(bottom * height)))

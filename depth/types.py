@@ -82,7 +82,7 @@ class DepthPixels:
 
     @classmethod
     def of(cls, depth: np.ndarray) -> Self:
-        """The positive pixels of a map (Hg,Wg) in metres."""
+        """The positive pixels of a map, floats (Hg,Wg) in metres; NaN counts as nothing."""
         rows, columns = np.nonzero(depth > 0)
         values = depth[rows, columns].astype(np.float32, copy=False)
         return cls(depth.shape, rows.astype(np.int32), columns.astype(np.int32), values)

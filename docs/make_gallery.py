@@ -60,6 +60,7 @@ class Options:
 
 
 def main() -> None:
+    """Writes the pictures that were asked for. Raises UserError for bad flags."""
     options = parse(Options, __doc__)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)

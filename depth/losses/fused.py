@@ -101,6 +101,7 @@ class _Reference:
 
     @classmethod
     def of(cls, target: Tensor) -> _Reference:
+        """target: (b,1,3,1,h,w)."""
         padded = _reflect(target)
         sums = _box(padded)
         square = sums.square()
@@ -108,6 +109,7 @@ class _Reference:
         return cls(padded, padded * 18, sums, square.add_(81 * C1), contrast)
 
     def rows(self, start: int, stop: int) -> _Reference:
+        """The part for rows start to stop of the image; views."""
         inner, padded = slice(start, stop), slice(start, stop + 2)
         return _Reference(
             self.padded[..., padded, :],
@@ -134,6 +136,7 @@ class _Comparison:
 
     @classmethod
     def of(cls, reference: _Reference, image: Tensor) -> _Comparison:
+        """image: (b,N,3,s,h+2,w+2), padded as the reference is."""
         sums = _box(image)
         n1 = torch.addcmul(image.new_full((), 81 * C1), reference.sums, sums, value=2)
         n2 = _box(torch.addcmul(image.new_full((), 9 * (C1 + C2)), reference.product, image)).sub_(n1)
