@@ -70,7 +70,7 @@ def batches(dataset: FrameDataset, batch_size: int, workers: int | None, pin: bo
 
 def datasets_of(source: KittiRaw, count: int, size: tuple[int, int], folder: Path) -> dict[str, FrameDataset]:
     """The same samples from JPEG and from a cache under `folder`; size is (height, width)."""
-    refs = frame_refs(count)
+    refs = frame_refs(count) * 50  # so that an epoch is long, as a real one is
     everything = [FrameRef(_DRIVE, frame, "l") for frame in range(count)]
     cache = open_cache(folder, source, everything, *size, workers=0, progress=False)
     return {"JPEG": FrameDataset(source, refs, *size), "cache": FrameDataset(source, refs, *size, cache=cache)}

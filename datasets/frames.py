@@ -207,8 +207,8 @@ def collate(samples: Sequence[FrameSample]) -> RawBatch:
         frames=frames.unflatten(0, (len(samples), -1)),
         intrinsics=torch.stack([s.intrinsics for s in samples]),
         stereo_from_target=torch.stack([s.stereo_from_target for s in samples]),
-        flip=torch.tensor([s.flip for s in samples]),
-        jitter=torch.tensor([s.jitter for s in samples], dtype=torch.float32),
+        flip=torch.from_numpy(np.array([s.flip for s in samples])),
+        jitter=torch.from_numpy(np.array([s.jitter for s in samples], np.float32)),
         offsets=samples[0].offsets,
         names=tuple(s.name for s in samples),
     )

@@ -158,9 +158,9 @@ class Loader(DataLoader):
         persistent: bool,
     ) -> None:
         workers = default_workers() if workers is None else workers
-        # One counter a worker: they need no lock. Only `skip` needs the shared memory.
-        self._bad = torch.zeros(1 + workers, dtype=torch.int64)
-        if workers and on_bad_sample == "skip":
+        # One counter a worker: they need no lock. Only `skip` needs the shared memory, and the look at each batch.
+        self._bad, self._skips = torch.zeros(1 + workers, dtype=torch.int64), on_bad_sample == "skip"
+        if workers and self._skips:
             self._bad.share_memory_()
         super().__init__(
             Guarded(dataset, on_bad_sample, self._bad),
@@ -186,7 +186,7 @@ class Loader(DataLoader):
             for batch in super().__iter__():
                 if isinstance(batch, Fault):
                     raise UserError(batch.message)
-                if self.bad_samples - before > max(1, _MAX_BAD_SHARE * seen):
+                if self._skips and self.bad_samples - before > max(1, _MAX_BAD_SHARE * seen):
                     raise UserError(
                         f"{self.bad_samples - before} bad samples in one epoch are more than 1 %: repair the data"
                     )
