@@ -136,13 +136,7 @@ def _model(options: EvaluationOptions, device: torch.device) -> Source:
     place = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
     model = load_trained(place)
     depth_net = model.depth_net.to(device)
-    predictor = NetworkPredictor(
-        lambda images: depth_net(images).disparities[0],
-        device,
-        model.min_depth,
-        model.max_depth,
-        flip=options.post_process,
-    )
+    predictor = NetworkPredictor(depth_net, device, model.min_depth, model.max_depth, flip=options.post_process)
     return Source(
         path=model.path,
         home=place if place.is_dir() else place.parent,

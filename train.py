@@ -90,7 +90,7 @@ def train(config: Config, process: Process) -> bool:
         validation = _validation(config, objective, sets, place, process)
     trainer = Trainer(
         objective, optimizer, scheduler, sets.train, prepare, process, monitor, validation, folder, header,
-        _settings(config, process),
+        _settings(config, process, objective.all_parameters_used),
     )  # fmt: skip
     if checkpoint:
         trainer.restore(checkpoint[1], checkpoint[0])
@@ -156,9 +156,7 @@ def _validation(
     network = config.network
 
     def depth_errors(depth_net: nn.Module) -> dict[str, float]:
-        predictor = NetworkPredictor(
-            lambda images: depth_net(images).disparities[0], process.device, network.min_depth, network.max_depth
-        )
+        predictor = NetworkPredictor(depth_net, process.device, network.min_depth, network.max_depth)
         # Median-scaled with stereo too: while its unit is still being learnt, that alone would choose the checkpoint.
         return evaluate_split(predictor, sets.evaluation, _protocol(place)).means
 
@@ -182,14 +180,14 @@ def _write_learned_camera(
     """Writes the camera that is predicted for these frames, for the footage's size where there is footage."""
     objective.eval()
     with torch.no_grad():
-        matrix = objective(batch).intrinsics.mean(0).tolist()
+        matrix = objective.predict_motion(batch)[1].mean(0).tolist()
     height, width = batch.target.shape[-2:]
     camera = PinholeCamera(width, height, matrix[0][0], matrix[1][1], matrix[0][2], matrix[1][2])
     write_camera(path, camera.resized(*footage.size) if footage else camera)
     return f"learned camera: horizontal field of view {camera.fov:.1f} degrees, in {path}"
 
 
-def _settings(config: Config, process: Process) -> Settings:
+def _settings(config: Config, process: Process, all_parameters_used: bool) -> Settings:
     train, log = config.train, config.log
     return Settings(
         num_epochs=train.num_epochs,
@@ -199,9 +197,7 @@ def _settings(config: Config, process: Process) -> Settings:
         clip_grad_norm=train.clip_grad_norm,
         freeze_norm=train.freeze_norm,
         max_bad_steps=train.max_bad_steps,
-        # Without a weight the attention's reconstruction has no loss.
-        all_parameters_used=config.network.scales == (0, 1, 2, 3)
-        and not (config.dejavu.dejavu_attention and not config.dejavu.dejavu_weight),
+        all_parameters_used=all_parameters_used,
         log_frequency=log.log_frequency,
         image_frequency=log.image_frequency,
         checkpoint_minutes=log.checkpoint_minutes,

@@ -88,9 +88,7 @@ def measure_cell(config: Config, run: Path, place: DataPlace, part: Part, device
     path, steps = last_checkpoint(run)
     model = load_trained(path)
     depth_net = model.depth_net.to(device)
-    predictor = NetworkPredictor(
-        lambda images: depth_net(images).disparities[0], device, model.min_depth, model.max_depth
-    )
+    predictor = NetworkPredictor(depth_net, device, model.min_depth, model.max_depth)
     return {
         "steps": steps,
         "settings": settings_of(config),

@@ -14,7 +14,7 @@ from depth.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config, config_from_dict
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.branch import DejaVu
 from depth.dejavu.crm import build_crm
-from depth.dejavu.edits import build_edit, default_block
+from depth.dejavu.edits import EditSettings, build_edit, default_block
 from depth.dejavu.text import TextSupervision, load_text_supervision
 from depth.geometry import disparity_to_depth
 from depth.losses.perceptual import PerceptualLoss
@@ -88,14 +88,14 @@ def _branch_weights(config: Config) -> dict[str, float]:
 
 def _build_branch(config: Config) -> DejaVu:
     options = config.dejavu
-    edit = build_edit(
-        options.edit,
+    settings = EditSettings(
         keep=options.edit_keep,
         block=options.edit_block or default_block(config.data.width),
         drop=options.edit_drop,
         cutoff=options.edit_cutoff,
         band=options.edit_band,
     )
+    edit = build_edit(options.edit, settings)
     return DejaVu(edit, build_crm(options.crm, 1, options.edit), condition=options.dejavu_condition)
 
 

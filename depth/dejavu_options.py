@@ -71,5 +71,10 @@ class DejaVuOptions:
             check(getattr(self, name) >= 0, f"--{name} is 0 or more")
         for name in ("dejavu_cyclic", "dejavu_text"):
             check(self.dejavu or not getattr(self, name), f"--{name} needs --dejavu, which regenerates the frame")
+        image_terms = self.dejavu_weight * (self.dejavu_mse + self.dejavu_lpips)
+        check(
+            not self.dejavu or image_terms + self.dejavu_cyclic + self.dejavu_text > 0,
+            "--dejavu has no weight above 0: leave it out, or raise --dejavu_weight",
+        )
         check(not self.class_names or self.dejavu_text > 0, "--class_names needs --dejavu_text")
         check(self.edit_block is None or self.edit_block > 0, "--edit_block is a number of pixels")

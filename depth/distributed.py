@@ -29,9 +29,14 @@ class Process:
 
 
 def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
-    """The device called `name`, or this rank's GPU, or the CPU. Raises UserError where it is not there."""
+    """The device called `name`, or this rank's GPU, or the CPU. Raises UserError where it is not there.
+
+    "cuda" is this rank's GPU: without a number every process of torchrun would take the first one.
+    """
     if name is None:
-        name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{local_rank}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

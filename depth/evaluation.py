@@ -235,12 +235,10 @@ def _score_batch(
 def merge_results(parts: Sequence[EvaluationResult]) -> EvaluationResult:
     """One result of several processes', where process r of n evaluated the images r, r + n, r + 2n, ... of the split.
 
-    Rows return to the split's order; a name that comes twice, as where a sampler pads the last round, counts once.
+    Rows return to the split's order.
     """
     world = len(parts)
     rows = [replace(row, index=row.index * world + rank) for rank, part in enumerate(parts) for row in part.rows]
-    unique: dict[str, ImageResult] = {}
-    for row in sorted(rows, key=lambda row: row.index):
-        unique.setdefault(row.name, row)
-    skipped = dict.fromkeys(name for part in parts for name in part.skipped)
-    return EvaluationResult(tuple(unique.values()), tuple(skipped), parts[0].protocol, parts[0].scaling)
+    rows.sort(key=lambda row: row.index)
+    skipped = tuple(name for part in parts for name in part.skipped)
+    return EvaluationResult(tuple(rows), skipped, parts[0].protocol, parts[0].scaling)

@@ -79,7 +79,7 @@ class SelfSupervisedObjective(nn.Module):
         """One training step's loss. Raises ValueError where a temporal source meets no pose network."""
         # With its reconstruction in evaluation mode too: the pictures are looked at.
         output = self._predict(batch.target_aug, reconstruct=True)
-        source_from_target, learned = self._predict_motion(batch)
+        source_from_target, learned = self.predict_motion(batch)
         with torch.autocast(batch.target.device.type, enabled=False):
             disparities = [output.disparities[scale].float() for scale in self.options.scales]
             depth = self._full_resolution_depth(disparities, batch.target.shape[-2:])
@@ -124,6 +124,15 @@ class SelfSupervisedObjective(nn.Module):
                 network.compile()
         self.warp, self.reprojection_loss = torch.compile(warp), torch.compile(reprojection_loss)
 
+    @property
+    def all_parameters_used(self) -> bool:
+        """Whether the loss reaches every parameter that learns, which several processes must know beforehand."""
+        attention_idle = isinstance(self.depth_net, SharedAttention) and not self._weighs("attention_")
+        return self.options.scales == (0, 1, 2, 3) and not attention_idle
+
+    def _weighs(self, prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in self.weights)
+
     def inference_networks(self) -> dict[str, dict[str, Tensor]]:
         """State dicts of what is used after training: "depth", and "pose" where there is one. Never DejaVu."""
         networks = {"depth": self.depth_net, "pose": self.pose_net}
@@ -134,16 +143,14 @@ class SelfSupervisedObjective(nn.Module):
             return self.depth_net(image, reconstruct)
         return self.depth_net(image)
 
-    def predict_poses(self, batch: FrameBatch) -> Tensor:
-        """source_from_target (B,N,4,4), float32; the other camera's comes from the calibration.
+    def predict_motion(self, batch: FrameBatch) -> tuple[Tensor, Tensor | None]:
+        """source_from_target (B,N,4,4), float32, and K (B,3,3) where it is learned, else None.
 
         All pairs go through the network in one pass and in time order, because a network that always sees
-        the earlier frame first has one direction of motion to learn; for earlier sources it is inverted.
+        the earlier frame first has one direction of motion to learn; for earlier sources it is inverted. The other
+        camera's pose comes from the calibration. A sample's pairs share a camera, so its K is their mean. Raises
+        ValueError where a temporal source meets no pose network.
         """
-        return self._predict_motion(batch)[0]
-
-    def _predict_motion(self, batch: FrameBatch) -> tuple[Tensor, Tensor | None]:
-        """The poses, and K (B,3,3) where it is learned: a sample's pairs share a camera, so it is their mean."""
         temporal = [i for i, offset in enumerate(batch.offsets) if offset]
         poses: list[Tensor] = [batch.stereo_from_target] * len(batch.offsets)
         intrinsics = None

@@ -202,6 +202,7 @@ class TrainOptions:
         for name in ("batch_size", "num_epochs", "max_steps", "scheduler_step_size"):
             value = getattr(self, name)
             check(value is None or value > 0, f"--{name} {value} is not a positive number")
+        check(0 <= self.seed < 2**32, f"--seed {self.seed} is not from 0 to 2^32 - 1")
         check(self.learning_rate is None or self.learning_rate > 0, "--learning_rate is above 0")
         check(self.clip_grad_norm >= 0, "--clip_grad_norm is 0 or more")
         check(self.accumulate > 0, "--accumulate is a number of parts")
@@ -232,7 +233,11 @@ class LogOptions:
 
     def __post_init__(self) -> None:
         check(self.log_frequency > 0, "--log_frequency is a number of steps")
+        check(self.image_frequency is None or self.image_frequency > 0, "--image_frequency is a number of steps")
         check(self.val_samples >= 0, "--val_samples is 0 or more")
         check(self.checkpoint_minutes >= 0, "--checkpoint_minutes is 0 or more")
         name = self.model_name
-        check(name is None or (Path(name).name == name), f"--model_name {name} is not a plain folder name")
+        check(
+            name is None or (Path(name).name == name and name not in ("", "..")),
+            f"--model_name {name!r} is not a plain folder name",
+        )

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from depth.evaluation import Predictor
 from depth.geometry import disparity_to_inverse_depth
-from depth.types import EvalSample, UserError
+from depth.types import DepthOutput, EvalSample, UserError
 
 
 class NetworkPredictor:
     """Inverse depth of a network, at its own resolution.
 
     Args:
-        predict: images float32 (B,3,h,w) in [0,1] on `device` -> disparity (B,1,h,w) in (0,1).
+        depth_net: images float32 (B,3,h,w) in [0,1] on `device` -> DepthOutput.
         device: where the images go.
         min_depth, max_depth: the network's range, metres or the unit of a monocular model.
         flip: also predicts the mirrored images and blends both (`blend_mirrored`).
@@ -29,13 +29,13 @@ class NetworkPredictor:
 
     def __init__(
         self,
-        predict: Callable[[Tensor], Tensor],
+        depth_net: Callable[[Tensor], DepthOutput],
         device: torch.device | str,
         min_depth: float,
         max_depth: float,
         flip: bool = False,
     ) -> None:
-        self.predict, self.device, self.flip = predict, device, flip
+        self.depth_net, self.device, self.flip = depth_net, device, flip
         self.min_depth, self.max_depth = min_depth, max_depth
 
     def __call__(self, samples: Sequence[EvalSample], first: int) -> np.ndarray:
@@ -48,7 +48,8 @@ class NetworkPredictor:
             return inverse_depth.cpu().numpy()
 
     def _inverse_depth(self, images: Tensor) -> Tensor:
-        return disparity_to_inverse_depth(self.predict(images)[:, 0].float(), self.min_depth, self.max_depth)
+        disparity = self.depth_net(images).disparities[0][:, 0].float()
+        return disparity_to_inverse_depth(disparity, self.min_depth, self.max_depth)
 
 
 def blend_mirrored(left: Tensor, right: Tensor) -> Tensor:

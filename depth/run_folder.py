@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import subprocess
@@ -15,7 +16,7 @@ import torch
 from depth.checkpoint import write_file
 from depth.types import UserError
 
-_PACKAGES = ("torch", "torchvision", "kornia", "lpips", "numpy", "opencv-python-headless")
+_PACKAGES = ("dejavu-depth", "torch", "torchvision", "kornia", "lpips", "numpy", "opencv-python-headless")
 
 
 def versions() -> dict[str, str]:
@@ -42,7 +43,10 @@ def machine_name() -> str:
 
 
 def _git_revision() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():  # installed, perhaps inside another project's checkout
+        return "unknown"
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -54,20 +58,28 @@ def create_run(log_dir: str, name: str | None, what: str, record: dict[str, Any]
 
     Args:
         log_dir: folder of the runs.
-        name: None makes one from the date, the time and `what`.
+        name: None makes one from the date, the time and `what`, and numbers runs that start in the same second.
         record: plain values for config.json.
         again: the run may be there already; torchrun restarts one that has not come to its first checkpoint.
 
     Raises:
         UserError: the folder is there already with a run in it, or cannot be written.
     """
-    folder = Path(log_dir) / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{what}")
-    if (folder / "config.json").exists() and not again:
-        raise UserError(f"{folder} holds a run already: choose another --model_name, or --resume {folder}")
-    try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"run folder {folder} cannot be made: {error.strerror}") from None
+    stem = name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{what}"
+    for number in itertools.count(1):
+        folder = Path(log_dir) / (stem if number == 1 else f"{stem}_{number}")
+        try:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            # "x": of several processes that start at once, one has the folder.
+            (folder / "config.json").open("a" if again else "x").close()
+            break
+        except FileExistsError:
+            if name is not None:
+                raise UserError(
+                    f"{folder} holds a run already: choose another --model_name, or --resume {folder}"
+                ) from None
+        except OSError as error:
+            raise UserError(f"run folder {folder} cannot be made: {error.strerror}") from None
     write_file(folder / "config.json", json.dumps(record, indent=2).encode())
     return folder
 

@@ -35,6 +35,10 @@ class FrameValidation:
         bfloat16: bool = False,
     ) -> None:
         self.objective, self.batches, self.prepare = objective, batches, prepare
+        # The scores need one term: no regeneration, LPIPS or CLIP for pictures that nobody looks at.
+        self.scorer = SelfSupervisedObjective(
+            objective.depth_net, objective.pose_net, {"photometric": 1.0}, objective.options
+        )
         self.shown, self.depth_errors, self.bfloat16 = shown, depth_errors, bfloat16
         self.device = shown.target.device
 
@@ -43,7 +47,7 @@ class FrameValidation:
         total, count = 0.0, 0
         with self._quiet():
             for raw in self.batches:
-                output = self.objective(self.prepare(raw, self.device))
+                output = self.scorer(self.prepare(raw, self.device))
                 total += output.terms.values["photometric"].item() * raw.frames.shape[0]
                 count += raw.frames.shape[0]
             scores = {"photometric": total / max(count, 1)}

@@ -2,13 +2,19 @@
 
 import json
 from dataclasses import fields, replace
+from typing import get_args, get_type_hints
 
 import pytest
 
 from depth.cli import parse
 from depth.config import Config, config_from_dict, resolved
+from depth.dejavu.branch import CONDITIONS
+from depth.dejavu.crm import CRMS
+from depth.dejavu.edits import EDITS
 from depth.dejavu_options import DejaVuOptions
-from depth.options import DataOptions
+from depth.losses.perceptual import TRUNKS
+from depth.networks import DEPTH_NETS
+from depth.options import DataOptions, NetworkOptions
 from depth.presets import PRESETS, parse_training
 from depth.types import UserError
 
@@ -33,6 +39,11 @@ def test_flags_reach_the_config():
         ("--learning_rate -1", ["--learning_rate"]),
         ("--scales 1 2", ["--scales"]),
         ("--model_name a/b", ["--model_name"]),
+        ("--model_name ..", ["--model_name"]),
+        ("--seed -1", ["--seed"]),
+        ("--image_frequency 0", ["--image_frequency"]),
+        ("--dejavu --dejavu_weight 0", ["--dejavu", "--dejavu_weight"]),
+        ("--dejavu --dejavu_mse 0 --dejavu_lpips 0", ["--dejavu_weight"]),
     ],
 )
 def test_a_bad_flag_is_one_line_that_names_it(line, words):
@@ -50,6 +61,19 @@ def test_every_option_is_documented(capsys):
     for group in fields(Config):
         for option in fields(group.default_factory):
             assert f"--{option.name}" in text, option.name
+
+
+def test_flags_offer_what_there_is():
+    """The names stand in the options too, for the help text and a type checker."""
+    offered = {
+        (NetworkOptions, "depth_net"): DEPTH_NETS,
+        (DejaVuOptions, "edit"): EDITS,
+        (DejaVuOptions, "crm"): {"auto", *CRMS},
+        (DejaVuOptions, "dejavu_condition"): CONDITIONS,
+        (DejaVuOptions, "lpips_net"): TRUNKS,
+    }
+    for (options, name), choices in offered.items():
+        assert set(get_args(get_type_hints(options)[name])) == set(choices), name
 
 
 def test_defaults_depend_on_the_dataset():

@@ -4,7 +4,7 @@ from torch import nn
 
 from depth.dejavu.branch import DejaVu
 from depth.dejavu.crm import CRMS, build_crm
-from depth.dejavu.edits import EDITS, BandStop, DropBlocks, LowPass, NoEdit, build_edit
+from depth.dejavu.edits import EDITS, BandStop, DropBlocks, EditSettings, LowPass, NoEdit, build_edit
 from depth.dejavu.losses import cyclic_loss, regeneration_mse, text_loss
 from depth.losses.perceptual import PerceptualLoss
 from depth.types import Regeneration, UserError
@@ -29,7 +29,9 @@ def prediction(channels=1, batch=2, size=(32, 64)):
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("channels", [1, 5])
 def test_every_edit_regenerates(edit, channels):
-    branch = DejaVu(build_edit(edit, block=16), build_crm("auto", channels, edit), normalise=channels == 1)
+    branch = DejaVu(
+        build_edit(edit, EditSettings(block=16)), build_crm("auto", channels, edit), normalise=channels == 1
+    )
     x, c = target(), prediction(channels)
     out = branch(x, c)
     assert isinstance(out, Regeneration)

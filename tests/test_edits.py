@@ -10,6 +10,7 @@ from depth.dejavu.edits import (
     Checkerboard,
     DropBlocks,
     DropPixels,
+    EditSettings,
     LowPass,
     NoEdit,
     build_edit,
@@ -42,7 +43,7 @@ def test_unknown_name_lists_the_choices():
 )
 def test_bad_settings(name, settings):
     with pytest.raises(UserError):
-        build_edit(name, **settings)
+        build_edit(name, EditSettings(**settings))
 
 
 def test_block_scales_with_the_width():
@@ -52,7 +53,7 @@ def test_block_scales_with_the_width():
 @pytest.mark.parametrize("name", SPATIAL)
 def test_spatial_edits_drop_whole_pixels_and_keep_the_others(name):
     x = image()
-    out = build_edit(name, block=16)(x)
+    out = build_edit(name, EditSettings(block=16))(x)
     kept = (out != 0).any(1, keepdim=True)
     assert torch.equal(out, x * kept)
     assert 0.2 < kept.float().mean() < 0.8
@@ -135,7 +136,7 @@ def test_none_copies():
 
 @pytest.mark.parametrize("name", EDITS)
 def test_params_replay(name):
-    edit, x = build_edit(name, block=16), image()
+    edit, x = build_edit(name, EditSettings(block=16)), image()
     first = edit(x)
     params = edit._params
     edit(x)  # another draw in between
@@ -146,7 +147,7 @@ def test_params_replay(name):
 
 @pytest.mark.parametrize("name", ["pixels", "blocks"])
 def test_draws_come_from_the_global_generator(name):
-    edit, x = build_edit(name, block=16), image()
+    edit, x = build_edit(name, EditSettings(block=16)), image()
     torch.manual_seed(7)
     first, second = edit(x), edit(x)
     assert not torch.equal(first, second)
@@ -164,7 +165,7 @@ def test_same_on_batch(edit):
 @pytest.mark.parametrize("name", EDITS)
 def test_gradient_is_the_edit_itself(name):
     # Every edit E is linear and symmetric, so the gradient of <E x, y> is E y.
-    edit = build_edit(name, block=16)
+    edit = build_edit(name, EditSettings(block=16))
     x, y = image(2).requires_grad_(), image(2, seed=1)
     (edit(x) * y).sum().backward()
     torch.testing.assert_close(x.grad, edit(y, params=edit._params), atol=1e-5, rtol=0)
@@ -180,7 +181,7 @@ def test_gradcheck(edit):
 @pytest.mark.parametrize("name", EDITS)
 def test_in_an_augmentation_sequential(name):
     x = image()
-    alone = K.AugmentationSequential(build_edit(name, block=16), data_keys=["input"])
+    alone = K.AugmentationSequential(build_edit(name, EditSettings(block=16)), data_keys=["input"])
     out = alone(x)
     assert out.shape == x.shape and torch.equal(alone(x, params=alone._params), out)
 
@@ -190,13 +191,13 @@ def test_with_others_and_a_mask(name):
     x = image()
     mask = (image(seed=2)[:, :1] > 0.5).float()
     both = K.AugmentationSequential(
-        K.RandomHorizontalFlip(p=1.0), build_edit(name, block=16), data_keys=["input", "mask"]
+        K.RandomHorizontalFlip(p=1.0), build_edit(name, EditSettings(block=16)), data_keys=["input", "mask"]
     )
     out, mask_out = both(x, mask)
     assert torch.equal(mask_out, mask.flip(-1))
     again, _ = both(x, mask, params=both._params)
     assert torch.equal(again, out)
-    edit_alone = build_edit(name, block=16)
+    edit_alone = build_edit(name, EditSettings(block=16))
     torch.testing.assert_close(out, edit_alone(x.flip(-1), params=both._params[1].data))
 
 

@@ -82,6 +82,29 @@ def test_gradient_map_of_attention():
     assert all(p.grad is None for p in net.reconstruct.parameters())
 
 
+@pytest.mark.parametrize(
+    ("network", "dejavu"),
+    [
+        ({}, {}),
+        ({}, {"dejavu_condition": "none"}),
+        ({}, {"dejavu_weight": 0.0, "dejavu_cyclic": 0.1}),
+        ({"scales": (0, 2)}, {}),
+        ({}, {"dejavu_attention": True}),
+        ({}, {"dejavu_attention": True, "dejavu": False, "dejavu_weight": 0.0}),
+        ({}, {"dejavu_attention": True, "dejavu": False, "dejavu_mse": 0.0, "dejavu_lpips": 0.0}),
+    ],
+)
+def test_it_is_known_beforehand_whether_the_loss_reaches_all_that_learns(network, dejavu):
+    """Several processes wait for every gradient unless they are told that some will not come."""
+    config = make_config(**dejavu)
+    config = replace(config, network=replace(config.network, **network))
+    objective, batch = with_step(config, make_batch()), make_batch()
+    objective.zero_grad(set_to_none=True)
+    objective(batch).loss.backward()
+    reached = all(p.grad is not None for p in objective.parameters() if p.requires_grad)
+    assert objective.all_parameters_used == reached
+
+
 def test_attention_reconstructs_the_image_it_was_given():
     objective, batch = build_objective(make_config(dejavu=False, dejavu_attention=True)), make_batch()
     darker = replace(batch, target_aug=0.5 * batch.target_aug)

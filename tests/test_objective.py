@@ -112,16 +112,16 @@ def test_pairs_go_in_time_order_and_earlier_sources_are_inverted():
     batch = make_batch(offsets=(-1, 1))
     frames = [torch.full((2, 3, 64, 96), value) for value in (0.2, 0.5, 0.9)]  # brightness grows with time
     batch = replace(batch, target_aug=frames[1], sources_aug=torch.stack([frames[0], frames[2]], 1))
-    z = objective.predict_poses(batch)[:, :, 2, 3]
+    z = objective.predict_motion(batch)[0][:, :, 2, 3]
     assert torch.allclose(z, torch.tensor([-0.3, 0.4]).expand(2, 2), atol=1e-6)
 
 
 def test_the_other_camera_comes_from_the_calibration():
     objective = SelfSupervisedObjective(_Depth(), None, {"photometric": 1.0})
     batch = make_batch(offsets=(0,))
-    assert torch.equal(objective.predict_poses(batch)[:, 0], batch.stereo_from_target)
+    assert torch.equal(objective.predict_motion(batch)[0][:, 0], batch.stereo_from_target)
     with pytest.raises(ValueError, match="pose network"):
-        objective.predict_poses(make_batch(offsets=(-1,)))
+        objective.predict_motion(make_batch(offsets=(-1,)))
 
 
 def test_bfloat16_networks_keep_float32_geometry():

@@ -4,7 +4,7 @@ import torch
 
 from depth.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions, blend_mirrored
 from depth.protocols import PROTOCOLS, prepare_sample
-from depth.types import DepthPixels, EvalSample, UserError
+from depth.types import DepthOutput, DepthPixels, EvalSample, UserError
 
 
 def _sample(depth, image=None):
@@ -14,10 +14,14 @@ def _sample(depth, image=None):
     )
 
 
+def _first_channel(images):
+    return DepthOutput((images[:, :1],))
+
+
 def test_network_predictor_gives_inverse_depth():
     image = torch.full((3, 4, 8), 255, dtype=torch.uint8)
     image[:, :, 4:] = 51
-    predictor = NetworkPredictor(lambda images: images[:, :1], "cpu", 0.1, 100.0)
+    predictor = NetworkPredictor(_first_channel, "cpu", 0.1, 100.0)
     inverse_depth = predictor([_sample(np.ones((2, 2)), image)] * 2, 0)
     assert inverse_depth.shape == (2, 4, 8) and inverse_depth.dtype == np.float32
     np.testing.assert_allclose(inverse_depth[..., :4], 1 / 0.1, rtol=1e-6)
@@ -26,7 +30,7 @@ def test_network_predictor_gives_inverse_depth():
 
 def test_network_predictor_keeps_no_graph_and_takes_bfloat16():
     weight = torch.ones(1, requires_grad=True)
-    predictor = NetworkPredictor(lambda images: (images[:, :1] * weight).bfloat16(), "cpu", 0.1, 100.0)
+    predictor = NetworkPredictor(lambda images: DepthOutput(((images[:, :1] * weight).bfloat16(),)), "cpu", 0.1, 100.0)
     assert predictor([_sample(np.ones((2, 2)))], 0).dtype == np.float32
 
 
@@ -39,7 +43,7 @@ def test_mirrored_blend_by_hand():
 
 def test_flip_of_a_network_that_follows_the_image_changes_nothing():
     image = torch.randint(256, (3, 4, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    plain, flipped = (NetworkPredictor(lambda x: x[:, :1], "cpu", 0.1, 100.0, flip=flip) for flip in (False, True))
+    plain, flipped = (NetworkPredictor(_first_channel, "cpu", 0.1, 100.0, flip=flip) for flip in (False, True))
     sample = _sample(np.ones((2, 2)), image)
     np.testing.assert_allclose(plain([sample], 0), flipped([sample], 0), rtol=1e-5)
 
@@ -48,7 +52,8 @@ def test_flip_blends_two_views():
     """A network that knows nothing but the column: mirrored back, its ramp runs the other way."""
     ramp = torch.linspace(0, 1, 41).expand(1, 1, 2, 41)
     image = torch.zeros(3, 2, 41, dtype=torch.uint8)
-    inverse_depth = NetworkPredictor(lambda x: ramp, "cpu", 0.5, 1.0, flip=True)([_sample(np.ones((2, 2)), image)], 0)
+    predictor = NetworkPredictor(lambda x: DepthOutput((ramp,)), "cpu", 0.5, 1.0, flip=True)
+    inverse_depth = predictor([_sample(np.ones((2, 2)), image)], 0)
     np.testing.assert_allclose(inverse_depth[0, 0, [0, 20, 40]], [2, 1.5, 2], rtol=1e-5)
 
 

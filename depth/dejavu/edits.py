@@ -187,11 +187,11 @@ class BandStop(Edit):
 class EditSettings:
     """What the edits may be told; each takes what concerns it."""
 
-    keep: float  # pixels: probability of keeping a pixel
-    block: int  # checkerboard, blocks: side of a block, pixels
-    drop: float  # blocks: probability of dropping a block
-    cutoff: float  # lowpass, highpass: DCT radius
-    band: tuple[float, float]  # bandstop: DCT radii, low and high
+    keep: float = DEFAULT_KEEP  # pixels: probability of keeping a pixel
+    block: int = 32  # checkerboard, blocks: side of a block, pixels
+    drop: float = DEFAULT_DROP  # blocks: probability of dropping a block
+    cutoff: float = DEFAULT_CUTOFF  # lowpass, highpass: DCT radius
+    band: tuple[float, float] = DEFAULT_BAND  # bandstop: DCT radii, low and high
 
 
 EDITS: Mapping[str, Callable[[EditSettings], Edit]] = {
@@ -213,21 +213,10 @@ EDITS: Mapping[str, Callable[[EditSettings], Edit]] = {
 RANDOM_EDITS = frozenset({"pixels", "blocks", "spatial"})
 
 
-def build_edit(
-    name: str,
-    *,
-    keep: float = DEFAULT_KEEP,
-    block: int = 32,
-    drop: float = DEFAULT_DROP,
-    cutoff: float = DEFAULT_CUTOFF,
-    band: tuple[float, float] = DEFAULT_BAND,
-) -> Edit:
-    """The edit of this name in EDITS; the arguments are as in EditSettings.
-
-    Raises UserError for an unknown name or a value out of range.
-    """
+def build_edit(name: str, settings: EditSettings = EditSettings()) -> Edit:
+    """The edit of this name in EDITS. Raises UserError for an unknown name or a value out of range."""
     check_edit(name)
-    return EDITS[name](EditSettings(keep, block, drop, cutoff, band))
+    return EDITS[name](settings)
 
 
 def check_edit(name: str) -> None:
