@@ -36,7 +36,7 @@ from depth.predictors import NetworkPredictor
 from depth.presets import parse_training
 from depth.protocols import PROTOCOLS, Protocol, prepare_batch
 from depth.resuming import load_same, restarted, resume_command, resumed, was_restarted
-from depth.run_folder import create_run, versions
+from depth.run_folder import claim_run, create_run, versions
 from depth.trainer import Settings, Trainer
 from depth.types import FrameBatch, UserError
 from depth.validation import FrameValidation
@@ -79,10 +79,12 @@ def train(config: Config, process: Process) -> bool:
         seed_generators(config.train.seed + process.rank)
 
     header = {"config": config.to_dict(), "dataset": place.kind, "versions": versions()}
-    folder = None
-    if process.is_main:
+    folder, _claim = None, None  # the claim holds until this function ends
+    if process.is_main and resume:
+        folder, _claim = resume, claim_run(resume)
+    elif process.is_main:
         record = header | sets.record
-        folder = resume or create_run(config.log.log_dir, config.log.model_name, _what(config), record, again)
+        folder, _claim = create_run(config.log.log_dir, config.log.model_name, _what(config), record, again)
     checkpoint = load_same(resume, process) if resume else None
     monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0)
     validation = None

@@ -66,7 +66,8 @@ def save_checkpoint(path: Path, state: dict[str, Any], keep_previous: bool = Fal
         # torch's writer stumbles over its own unfinished file and hides the disk's error behind that.
         cause = error if isinstance(error, OSError) else error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
-        raise UserError(f"checkpoint {path} cannot be written ({reason}); the one before it is intact") from None
+        intact = "; the one before it is intact" if path.exists() else ""
+        raise UserError(f"checkpoint {path} cannot be written ({reason}){intact}") from None
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A run's folder belongs to one run, and its record says what made it."""
 
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,22 +19,37 @@ def test_runs_that_start_in_the_same_second_get_folders_of_their_own(tmp_path, m
 
     monkeypatch.setattr(run_folder, "datetime", Stopped)
     with ThreadPoolExecutor(4) as pool:
-        folders = list(pool.map(lambda seed: create_run(str(tmp_path), None, "net", {"seed": seed}), range(4)))
+        folders = list(pool.map(lambda seed: create_run(str(tmp_path), None, "net", {"seed": seed})[0], range(4)))
     stem = "2026-01-02_03-04-05_net"
     assert sorted(folder.name for folder in folders) == [stem, f"{stem}_2", f"{stem}_3", f"{stem}_4"]
     assert {run_folder.read_run(folder)["seed"] for folder in folders} == {0, 1, 2, 3}
 
 
-def test_of_runs_with_the_same_name_one_gets_it(tmp_path):
-    def start(seed):
-        try:
-            return create_run(str(tmp_path), "mine", "net", {"seed": seed})
-        except UserError as error:
-            assert "holds a run already" in str(error)
-            return None
+def test_another_process_may_not_train_in_the_same_folder(tmp_path):
+    _, claim = create_run(str(tmp_path), "mine", "net", {"seed": 0})
+    ask = """
+import sys
+from pathlib import Path
+from depth.run_folder import claim_run, create_run
+from depth.types import UserError
+log_dir = sys.argv[1]
+for start in (lambda: create_run(log_dir, "mine", "net", {"seed": 1}), lambda: claim_run(Path(log_dir, "mine"))):
+    try:
+        start()
+        print("claimed")
+    except UserError as error:
+        print(error)
+"""
+    command = [sys.executable, "-c", ask, str(tmp_path)]
 
-    with ThreadPoolExecutor(4) as pool:
-        assert sum(folder is not None for folder in pool.map(start, range(4))) == 1
+    def answers():
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    refused = answers()
+    assert len(refused) == 2 and all("is being trained by another process" in line for line in refused)
+    assert run_folder.read_run(tmp_path / "mine")["seed"] == 0
+    claim.close()
+    assert answers() == ["claimed", "claimed"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

@@ -134,7 +134,9 @@ class DropBlocks(Edit):
     ) -> Tensor:
         height, width = input.shape[-2:]
         kept = params["kept"].to(input.device, non_blocking=True)
-        kept = kept.repeat_interleave(flags["block"], -2).repeat_interleave(flags["block"], -1)
+        # A block may be larger than the image, but need not be drawn beyond it.
+        kept = kept.repeat_interleave(min(flags["block"], height), -2)
+        kept = kept.repeat_interleave(min(flags["block"], width), -1)
         return input * kept[..., :height, :width]
 
 

@@ -92,10 +92,12 @@ def test_processes_that_find_different_checkpoints_are_refused(tmp_path, monkeyp
 
 
 def test_a_taken_name_is_refused_but_to_a_restart(tmp_path):
-    folder = create_run(str(tmp_path), "run", "x", {})
+    folder, _ = create_run(str(tmp_path), "run", "x", {})
+    assert create_run(str(tmp_path), "run", "x", {})[0] == folder  # a run that died before its first checkpoint
+    (folder / "checkpoints" / "last.pt").write_bytes(b"")
     with pytest.raises(UserError, match="holds a run already"):
         create_run(str(tmp_path), "run", "x", {})
-    assert create_run(str(tmp_path), "run", "x", {}, again=True) == folder
+    assert create_run(str(tmp_path), "run", "x", {}, again=True)[0] == folder
 
 
 def test_the_command_to_go_on(tmp_path, monkeypatch):
