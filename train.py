@@ -31,7 +31,7 @@ from depth.distributed import Process, process_group
 from depth.evaluation import evaluate_split
 from depth.monitor import Monitor
 from depth.objective import SelfSupervisedObjective
-from depth.options import DataOptions
+from depth.options import DataOptions, NetworkOptions
 from depth.predictors import NetworkPredictor
 from depth.presets import parse_training
 from depth.protocols import PROTOCOLS, Protocol, prepare_batch
@@ -92,7 +92,7 @@ def train(config: Config, process: Process) -> bool:
         validation = _validation(config, objective, sets, place, process)
     trainer = Trainer(
         objective, optimizer, scheduler, sets.train, prepare, process, monitor, validation, folder, header,
-        _settings(config, process, objective.all_parameters_used),
+        _settings(config, process),
     )  # fmt: skip
     if checkpoint:
         trainer.restore(checkpoint[1], checkpoint[0])
@@ -189,7 +189,7 @@ def _write_learned_camera(
     return f"learned camera: horizontal field of view {camera.fov:.1f} degrees, in {path}"
 
 
-def _settings(config: Config, process: Process, all_parameters_used: bool) -> Settings:
+def _settings(config: Config, process: Process) -> Settings:
     train, log = config.train, config.log
     return Settings(
         num_epochs=train.num_epochs,
@@ -199,7 +199,7 @@ def _settings(config: Config, process: Process, all_parameters_used: bool) -> Se
         clip_grad_norm=train.clip_grad_norm,
         freeze_norm=train.freeze_norm,
         max_bad_steps=train.max_bad_steps,
-        all_parameters_used=all_parameters_used,
+        all_parameters_used=config.network.scales == NetworkOptions().scales,
         log_frequency=log.log_frequency,
         image_frequency=log.image_frequency,
         checkpoint_minutes=log.checkpoint_minutes,

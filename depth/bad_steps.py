@@ -35,7 +35,8 @@ class BadSteps:
     """Skips steps that are not finite.
 
     Args:
-        objective: its floating-point buffers, the batch norms' statistics, are put back after such a step.
+        objective: its floating-point buffers that a checkpoint holds, the batch norms' statistics, are put back after
+            such a step. The weights of frozen networks are buffers too, but no step changes them.
         process: with several, all skip together, and the main one tells and saves what all of them saw.
         folder: the run; batches go to folder/bad_steps. None in processes that write nothing.
         most_in_a_row: that many end the run.
@@ -44,7 +45,8 @@ class BadSteps:
     def __init__(self, objective: nn.Module, process: Process, folder: Path | None, most_in_a_row: int) -> None:
         self.objective, self.process, self.folder, self.most_in_a_row = objective, process, folder, most_in_a_row
         self.count, self.in_a_row = 0, 0
-        self._buffers = [b for b in objective.buffers() if b.is_floating_point()]
+        saved = objective.state_dict().keys()
+        self._buffers = [b for name, b in objective.named_buffers() if name in saved and b.is_floating_point()]
         self._copies = [b.clone() for b in self._buffers]
 
     def before_step(self) -> None:

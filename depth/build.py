@@ -46,9 +46,13 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
         learn_intrinsics=config.data.learn_intrinsics,
     )
     weights = {"photometric": 1.0, "smoothness": loss.disparity_smoothness} | _branch_weights(config)
+    # After the pose network: both then start from the same draws with and without attention.
+    depth_net = _with_attention(depth_net, config)
+    if isinstance(depth_net, SharedAttention) and not (weights["attention_mse"] or weights["attention_lpips"]):
+        # Several processes would wait for its gradient, which never comes.
+        depth_net.reconstruct.requires_grad_(False)
     return SelfSupervisedObjective(
-        # After the pose network: both then start from the same draws with and without attention.
-        _with_attention(depth_net, config),
+        depth_net,
         pose_net,
         weights,
         options,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from depth.types import UserError
 
@@ -88,6 +91,21 @@ def _lost_peer(error: RuntimeError) -> bool:
     """Whether a collective failed because another process is gone; gloo says so in the text alone."""
     text = str(error)
     return isinstance(error, dist.DistError) or ("gloo" in text and ("peer" in text or "Broken pipe" in text))
+
+
+def in_step(module: nn.Module, some_parameters_idle: bool) -> nn.Module:
+    """The module with gradients averaged over all ranks.
+
+    Args:
+        module: the same on every rank.
+        some_parameters_idle: the loss leaves out some parameters that learn.
+
+    Buffers are not sent round in each forward pass: the running statistics that count are the main process's, and
+    the weights of frozen networks do not change.
+    """
+    known = inspect.signature(DistributedDataParallel).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
+    return DistributedDataParallel(module, find_unused_parameters=some_parameters_idle, **{buffers: False})
 
 
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:

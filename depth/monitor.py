@@ -160,7 +160,7 @@ class Monitor:
     Args:
         folder: the run's folder.
         dataset: "kitti" or "synthetic"; stands in every run's text so that numbers cannot be mistaken.
-        start_step: events at or after this step, from before an interruption, are hidden.
+        start_step: of the checkpoint that is gone on from; events after it, of an interrupted run, are hidden.
 
     Every method raises UserError where the disk is full or the folder cannot be written.
     """
@@ -172,7 +172,7 @@ class Monitor:
         if folder is not None:
             threading.excepthook = _hush_event_writer
             with self._writing():
-                self.writer = SummaryWriter(str(folder), purge_step=start_step or None)
+                self.writer = SummaryWriter(str(folder), purge_step=start_step + 1 if start_step else None)
                 self.writer.add_text("dataset", dataset, start_step)
 
     def scalars(self, values: dict[str, float], step: int) -> None:

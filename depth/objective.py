@@ -124,15 +124,6 @@ class SelfSupervisedObjective(nn.Module):
                 network.compile()
         self.warp, self.reprojection_loss = torch.compile(warp), torch.compile(reprojection_loss)
 
-    @property
-    def all_parameters_used(self) -> bool:
-        """Whether the loss reaches every parameter that learns, which several processes must know beforehand."""
-        attention_idle = isinstance(self.depth_net, SharedAttention) and not self._weighs("attention_")
-        return self.options.scales == (0, 1, 2, 3) and not attention_idle
-
-    def _weighs(self, prefix: str) -> bool:
-        return any(name.startswith(prefix) for name in self.weights)
-
     def inference_networks(self) -> dict[str, dict[str, Tensor]]:
         """State dicts of what is used after training: "depth", and "pose" where there is one. Never DejaVu."""
         networks = {"depth": self.depth_net, "pose": self.pose_net}

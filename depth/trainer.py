@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from depth.accumulation import backward_in_parts
 from depth.bad_steps import BadSteps
 from depth.checkpoint import load_weights, rng_state, save_checkpoint, set_rng_state
-from depth.distributed import Process, any_rank, gather_to_main
+from depth.distributed import Process, any_rank, gather_to_main, in_step
 from depth.host import peak_memory
 from depth.monitor import Monitor, StepMeans, step_statistics
 from depth.schedule import Progress, Settings, Validation
@@ -61,7 +60,7 @@ class Trainer:
         self.folder, self.header, self.settings = folder, header, settings
         self.model = objective
         if process.world_size > 1:
-            self.model = DistributedDataParallel(objective, find_unused_parameters=not settings.all_parameters_used)
+            self.model = in_step(objective, not settings.all_parameters_used)
         self.bad_steps = BadSteps(objective, process, folder, settings.max_bad_steps)
         self.steps_per_epoch = len(loader.batch_sampler)
         self.progress = Progress()
@@ -180,7 +179,8 @@ class Trainer:
         progress = self.progress
         self.monitor.scalars({f"validation/{name}": value for name, value in scores.items()}, progress.step)
         self._show()
-        best = progress.best is None or scores["score"] < progress.best
+        # Not "<" alone: a first score that is NaN would then stay the best for ever.
+        best = progress.best is None or not scores["score"] >= progress.best
         if best:
             progress.best = scores["score"]
             self._save_best()

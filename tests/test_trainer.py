@@ -6,10 +6,13 @@ from dataclasses import fields
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from depth.bad_steps import BadSteps
 from depth.checkpoint import load_checkpoint
 from depth.distributed import Process
+from depth.losses.perceptual import freeze
 from depth.monitor import Monitor
 from depth.trainer import Settings, Trainer
 from depth.types import FrameBatch, LossTerms, RawBatch, StepOutput, UserError
@@ -137,6 +140,13 @@ def test_max_steps_ends_inside_an_epoch_and_can_be_lengthened(tmp_path):
     assert torch.equal(longer.objective.weight, whole.objective.weight)
 
 
+def test_a_first_score_that_is_no_number_does_not_stay_the_best(tmp_path):
+    trainer = _trainer(tmp_path, validation=Validation([float("nan"), 2.0, 3.0]))
+    trainer.fit()
+    assert trainer.progress.best == 2.0
+    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["progress"]["step"] == 10
+
+
 def test_best_follows_the_lowest_score(tmp_path, capsys):
     trainer = _trainer(tmp_path, validation=Validation([3.0, 1.0, 2.0]))
     trainer.fit()
@@ -146,9 +156,26 @@ def test_best_follows_the_lowest_score(tmp_path, capsys):
     assert [line.endswith("(best)") for line in lines] == [True, True, False]
 
 
-def test_events_hold_the_means_between_two_looks(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def test_going_on_hides_no_point_of_the_checkpoints_own_step(tmp_path):
+    """It was written before the checkpoint, and is not written again."""
+    for start, steps in ((0, (5, 10, 12)), (10, (15,))):
+        monitor = Monitor(tmp_path, "synthetic", start)
+        for step in steps:
+            monitor.scalars({"loss/total": 1.0}, step)
+        monitor.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [e.step for e in events.Scalars("loss/total")] == [5, 10, 15]
 
+
+def test_a_step_copies_statistics_and_no_frozen_weights(tmp_path):
+    """LPIPS and CLIP are buffers of hundreds of megabytes; a checkpoint does not hold them."""
+    objective = Objective()
+    objective.frozen = freeze(nn.Linear(100, 100))
+    kept = BadSteps(objective, Process(0, 1, torch.device("cpu")), tmp_path, 1)
+    assert [copy.shape for copy in kept._copies] == [objective.seen.shape]
+
+
+def test_events_hold_the_means_between_two_looks(tmp_path):
     _trainer(tmp_path, validation=Validation([1.0, 1.0, 1.0]), log_frequency=5).fit()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [e.step for e in events.Scalars("loss/total")] == [5, 10, 15]
