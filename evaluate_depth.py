@@ -25,7 +25,7 @@ from datasets.splits import Part
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run, write_file
 from depth.cli import parse, run
-from depth.config import EvaluationConfig, EvaluationOptions
+from depth.config import EvaluationOptions
 from depth.distributed import Process, choose_device, gather_to_main, process_group
 from depth.evaluation import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
 from depth.frame_sheet import choose_frames, frame_sheet
@@ -61,7 +61,7 @@ class Images:
 
 
 def main() -> None:
-    options = parse(EvaluationConfig, __doc__).evaluation
+    options = parse(EvaluationOptions, __doc__)
     with process_group(options.device) as process:
         evaluate(options, process)
 

@@ -27,7 +27,7 @@ from datasets.sources import select_available
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run, write_file
 from depth.cli import parse, run
-from depth.config import PoseConfig, PoseOptions
+from depth.config import PoseOptions
 from depth.distributed import choose_device
 from depth.geometry import invert_transform, transform_from_axis_angle
 from depth.pose_evaluation import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
@@ -50,7 +50,7 @@ class Result:
 
 
 def main() -> None:
-    evaluate(parse(PoseConfig, __doc__).poses)
+    evaluate(parse(PoseOptions, __doc__))
 
 
 def evaluate(options: PoseOptions) -> list[Result]:

@@ -63,7 +63,11 @@ def _flow_help(options: type[Any]) -> None:
 
     Flags that are off, and fields whose default depends on the data, need no "(default: False)" or "(default: None)".
     """
-    texts = {each.arg_name: each.description for each in docstring_parser.parse_from_object(options).params}
+    texts = {
+        each.arg_name: each.description
+        for part in reversed(options.__mro__[:-1])  # a field may be documented by the class that it is inherited from
+        for each in docstring_parser.parse_from_object(part).params
+    }
     hints = get_type_hints(options, include_extras=True)
     for field in fields(options):
         if is_dataclass(hints[field.name]):
