@@ -217,7 +217,7 @@ def _write(report: Report, folder: Path, predictor: Predictor, images: Images) -
     """Files, then the table, then where the files are."""
     paths = write_report(report, folder)
     frames = choose_frames(report.result, predictor, images.sample)
-    sheet = frame_sheet(frames, report.result, f"{title(report)}: {protocol_line(report)}")
+    sheet = frame_sheet(frames, report.result, f"{title(report.dataset)}: {protocol_line(report)}")
     write_file(folder / "frames.png", cv2.imencode(".png", sheet)[1].tobytes())
     print("", summary(report), "", f"written: {', '.join(map(str, [*paths, folder / 'frames.png']))}", sep="\n")
 
