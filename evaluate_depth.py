@@ -69,8 +69,6 @@ def main() -> None:
 def evaluate(options: EvaluationOptions, process: Process | None = None) -> Report | None:
     """Everything from options to files; None with --no_eval, and in processes that hand their share to the main one."""
     process = process or Process(0, 1, choose_device(options.device))
-    if options.no_eval and not options.save_pred_disps:
-        raise UserError("--no_eval without --save_pred_disps leaves nothing to look at")
     if process.world_size > 1 and (options.save_pred_disps or options.ext_disp_to_eval):
         raise UserError("--save_pred_disps and --ext_disp_to_eval take one process: leave out torchrun")
     say = print if process.is_main else _silent

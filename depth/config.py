@@ -191,7 +191,10 @@ class EvaluationOptions(_ModelOptions):
             self.pred_depth_scale_factor is None or self.pred_depth_scale_factor > 0,
             "--pred_depth_scale_factor is above 0",
         )
-        check(not (self.no_eval and self.ext_disp_to_eval), "--no_eval and --ext_disp_to_eval exclude each other")
+        check(not self.no_eval or self.save_pred_disps, "--no_eval without --save_pred_disps leaves nothing to look at")
+        for name in ("no_eval", "post_process", "load_weights_folder"):  # a file needs no model
+            both = self.ext_disp_to_eval and getattr(self, name)
+            check(not both, f"--{name} and --ext_disp_to_eval exclude each other")
 
 
 @dataclass(frozen=True)
