@@ -3,15 +3,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
+from tiny_run import save_run
 
 from datasets.synthetic import WorldSpec, ensure_world
-from depth.build import build_objective
-from depth.checkpoint import save_checkpoint
 from depth.cli import parse
-from depth.config import Config, EvaluationOptions, resolved
+from depth.config import EvaluationOptions
 from depth.evaluation import Scaling
-from depth.options import DataOptions, NetworkOptions
 from depth.types import UserError
 from evaluate_depth import _scaling, evaluate
 
@@ -24,19 +21,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """A run whose networks have learnt nothing."""
-    torch.manual_seed(0)
-    config = resolved(
-        Config(
-            data=DataOptions(dataset="synthetic", height=64, width=96), network=NetworkOptions(weights_init="scratch")
-        )
-    )
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    (folder / "checkpoints").mkdir(parents=True)
-    state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}}
-    networks = build_objective(config).inference_networks()
-    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"networks": networks})
-    return folder
+    return save_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 def _options(world, **changes):
