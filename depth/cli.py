@@ -98,6 +98,7 @@ def _one_line(box: str) -> str:
 def run(main: Callable[[], None]) -> None:
     """Calls a script's main; a UserError becomes one line on stderr and exit code 2, a bug keeps its traceback.
 
+    Ctrl-C becomes a line and exit code 130; a main that saves before it leaves takes the signal itself.
     The process keeps the memory it frees, see `keep_freed_memory`.
     """
     keep_freed_memory()
@@ -107,6 +108,10 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) has left; Python would complain once more while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
