@@ -1,4 +1,4 @@
-"""The configurations of the commands, made of documented options. Nothing else in the project reads flags."""
+"""The options of training, in groups and with their defaults by dataset, and those of the two evaluations."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _shown(value: Any) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of an option's type; the types are those that stand in this file."""
+    """Whether a plain value is of an option's type; the types are those in options.py and dejavu_options.py."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:  # a tensor, which a checkpoint may hold anywhere, cannot be compared
         return isinstance(value, str | int) and value in arguments

@@ -159,7 +159,7 @@ class Monitor:
 
     Args:
         folder: the run's folder.
-        dataset: "kitti" or "synthetic"; stands in every run's text so that numbers cannot be mistaken.
+        dataset: "kitti", "synthetic" or "video"; stands in every run's text so that numbers cannot be mistaken.
         start_step: events at or after this step, from before an interruption, are hidden.
 
     Every method raises UserError where the disk is full or the folder cannot be written.
