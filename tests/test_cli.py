@@ -9,9 +9,12 @@ from depth.stop_signal import StopSignal
 
 
 @pytest.fixture(autouse=True)
-def _usual_allocator(monkeypatch):
-    """The tests' own process keeps its allocator as it is."""
+def _as_at_a_terminal(monkeypatch):
+    """A shell has its background jobs ignore Ctrl-C, tests among them; their allocator stays as it is."""
     monkeypatch.setattr("depth.cli.keep_freed_memory", lambda: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_is_one_line_and_exit_code_130(capsys):
