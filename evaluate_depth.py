@@ -25,7 +25,7 @@ from datasets.splits import Part
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run, write_file
 from depth.cli import parse, run
-from depth.config import EvaluationConfig, EvaluationOptions
+from depth.config import EvaluationOptions
 from depth.distributed import Process, choose_device, gather_to_main, process_group
 from depth.evaluation import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
 from depth.frame_sheet import choose_frames, frame_sheet
@@ -61,7 +61,7 @@ class Images:
 
 
 def main() -> None:
-    options = parse(EvaluationConfig, __doc__).evaluation
+    options = parse(EvaluationOptions, __doc__)
     with process_group(options.device) as process:
         evaluate(options, process)
 
@@ -69,8 +69,6 @@ def main() -> None:
 def evaluate(options: EvaluationOptions, process: Process | None = None) -> Report | None:
     """Everything from options to files; None with --no_eval, and in processes that hand their share to the main one."""
     process = process or Process(0, 1, choose_device(options.device))
-    if options.no_eval and not options.save_pred_disps:
-        raise UserError("--no_eval without --save_pred_disps leaves nothing to look at")
     if process.world_size > 1 and (options.save_pred_disps or options.ext_disp_to_eval):
         raise UserError("--save_pred_disps and --ext_disp_to_eval take one process: leave out torchrun")
     say = print if process.is_main else _silent
@@ -211,7 +209,7 @@ def _write(report: Report, folder: Path, predictor: Predictor, images: Images) -
     """Files, then the table, then where the files are."""
     paths = write_report(report, folder)
     frames = choose_frames(report.result, predictor, images.sample)
-    sheet = frame_sheet(frames, report.result, f"{title(report)}: {protocol_line(report)}")
+    sheet = frame_sheet(frames, report.result, f"{title(report.dataset)}: {protocol_line(report)}")
     write_file(folder / "frames.png", cv2.imencode(".png", sheet)[1].tobytes())
     print("", summary(report), "", f"written: {', '.join(map(str, [*paths, folder / 'frames.png']))}", sep="\n")
 

@@ -27,11 +27,11 @@ from datasets.sources import select_available
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run, write_file
 from depth.cli import parse, run
-from depth.config import PoseConfig, PoseOptions
+from depth.config import PoseOptions
 from depth.distributed import choose_device
 from depth.geometry import invert_transform, transform_from_axis_angle
 from depth.pose_evaluation import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
-from depth.report import make_folder
+from depth.report import make_folder, table, title
 from depth.run_folder import versions
 from depth.trajectory_plot import Track, trajectory_sheet
 from depth.types import UserError
@@ -50,7 +50,7 @@ class Result:
 
 
 def main() -> None:
-    evaluate(parse(PoseConfig, __doc__).poses)
+    evaluate(parse(PoseOptions, __doc__))
 
 
 def evaluate(options: PoseOptions) -> list[Result]:
@@ -104,13 +104,11 @@ def _result(sequence: PoseSequence, predicted: np.ndarray) -> Result:
 def _write(results: list[Result], folder: Path, place: DataPlace, split: str, model: TrainedModel) -> None:
     """Files, then the table, then where the files are."""
     make_folder(folder)
-    title = f"Dataset {place.kind}"
-    if place.kind == "synthetic":
-        title = "SYNTHETIC embedded world, NOT KITTI: compare with nothing but itself"
-    text = "\n".join([title, f"Model: {model.path}", f"split {split}, metres and degrees", "", _table(results)])
+    heading = title(place.kind)
+    text = "\n".join([heading, f"Model: {model.path}", f"split {split}, metres and degrees", "", _table(results)])
     record = {
         "dataset": place.kind,
-        "title": title,
+        "title": heading,
         "split": split,
         "model": str(model.path),
         "sequences": {r.sequence.name: {"model": asdict(r.errors), "straight": asdict(r.straight)} for r in results},
@@ -148,10 +146,7 @@ def _table(results: list[Result]) -> str:
     rows["straight ahead"] = np.mean([_cells(result.straight) for result in results], axis=0)
     lines = [("sequence", *_HEADINGS)]
     lines += [(name, f"{cells[0]:.0f}", *(f"{cell:.4f}" for cell in cells[1:])) for name, cells in rows.items()]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [f"| {' | '.join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])} |" for line in lines]
-    rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
-    return "\n".join([text[0], rule, *text[1:]])
+    return table(lines)
 
 
 def _cells(errors: TrajectoryErrors) -> list[float]:

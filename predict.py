@@ -31,7 +31,7 @@ from depth.cli import parse, run
 from depth.metric_scale import Scale, scale_of_height, scale_of_model
 from depth.pictures import read_picture, resize_picture
 from depth.pointcloud import camera_height
-from depth.predict_options import PredictConfig, PredictOptions, parse_scale
+from depth.predict_options import PredictOptions, parse_scale
 from depth.prediction_files import Colouring, FrameFiles, SideBySide, colouring_of, frame_record, write_sidecar
 from depth.report import make_folder
 from depth.stop_signal import StopSignal
@@ -85,7 +85,7 @@ class Job:
 
 def main() -> None:
     """Predicts everything that was given and writes the files. Raises UserError for bad input."""
-    options = parse(PredictConfig, __doc__).predict
+    options = parse(PredictOptions, __doc__)
     with StopSignal() as stop:
         summary = predict(options, stop)
     print(summary)

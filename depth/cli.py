@@ -63,7 +63,11 @@ def _flow_help(options: type[Any]) -> None:
 
     Flags that are off, and fields whose default depends on the data, need no "(default: False)" or "(default: None)".
     """
-    texts = {each.arg_name: each.description for each in docstring_parser.parse_from_object(options).params}
+    texts = {
+        each.arg_name: each.description
+        for part in reversed(options.__mro__[:-1])  # a field may be documented by the class that it is inherited from
+        for each in docstring_parser.parse_from_object(part).params
+    }
     hints = get_type_hints(options, include_extras=True)
     for field in fields(options):
         if is_dataclass(hints[field.name]):
@@ -94,6 +98,7 @@ def _one_line(box: str) -> str:
 def run(main: Callable[[], None]) -> None:
     """Calls a script's main; a UserError becomes one line on stderr and exit code 2, a bug keeps its traceback.
 
+    Ctrl-C becomes a line and exit code 130; a main that saves before it leaves takes the signal itself.
     The process keeps the memory it frees, see `keep_freed_memory`.
     """
     keep_freed_memory()
@@ -103,6 +108,10 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) has left; Python would complain once more while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

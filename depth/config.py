@@ -1,4 +1,4 @@
-"""The configurations of the commands, made of documented options. Nothing else in the project reads flags."""
+"""The options of training, in groups and with their defaults by dataset, and those of the two evaluations."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _shown(value: Any) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of an option's type; the types are those that stand in this file."""
+    """Whether a plain value is of an option's type; the types are those in options.py and dejavu_options.py."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:  # a tensor, which a checkpoint may hold anywhere, cannot be compared
         return isinstance(value, str | int) and value in arguments
@@ -130,18 +130,38 @@ def resolved(config: Config) -> Config:
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
-    """What is evaluated, on what, and how."""
+class _ModelOptions:
+    """What both evaluations ask for: frames and a model."""
 
+    eval_split: str  # its default is the command's
     data_path: Text = None
-    """Folder of KITTI raw data. Default: $KITTI_DATA, then ./kitti_data; where neither is, the test drives of the
+    """Folder of KITTI's data. Default: $KITTI_DATA, then ./kitti_data; where neither is, the test drives of the
     embedded synthetic world."""
-    eval_split: str = "eigen"
-    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), or a split's folder or file."""
     load_weights_folder: Text = None
     """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
     log_dir: str = "runs"
     """Folder of the runs."""
+    batch_size: int = 16
+    """Images at a time."""
+    num_workers: Integer = None
+    """Loader processes. Default: one a core but one, at most 16."""
+    device: Text = None
+    """cuda, cuda:1, cpu... Default: cuda if there is one."""
+    cache_dir: Text = None
+    """Folder for the embedded world and for ground truth made from scans. Default: $DEJAVU_CACHE, then
+    ~/.cache/dejavu-depth."""
+
+    def __post_init__(self) -> None:
+        check(self.batch_size > 0, f"--batch_size {self.batch_size} is not a positive number")
+        check(self.num_workers is None or self.num_workers >= 0, "--num_workers is 0 or more")
+
+
+@dataclass(frozen=True)
+class EvaluationOptions(_ModelOptions):
+    """Options of evaluate_depth.py: what is evaluated, on what, and how."""
+
+    eval_split: str = "eigen"
+    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), or a split's folder or file."""
     eval_mono: bool = False
     """Median scaling per image; the default for models trained without stereo."""
     eval_stereo: bool = False
@@ -163,65 +183,26 @@ class EvaluationOptions:
     """Folder for metrics.json, the table, the pictures. Default: <run>/evaluation_<split>."""
     skip_missing: bool = False
     """Evaluates the images that are there, and prints how many, instead of stopping with a list."""
-    batch_size: int = 16
-    """Images at a time."""
-    num_workers: Integer = None
-    """Loader processes. Default: one a core but one, at most 16."""
-    device: Text = None
-    """cuda, cuda:1, cpu... Default: cuda if there is one."""
-    cache_dir: Text = None
-    """Folder for the embedded world and for ground truth made from scans. Default: $DEJAVU_CACHE, then
-    ~/.cache/dejavu-depth."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check(not (self.eval_mono and self.eval_stereo), "--eval_mono and --eval_stereo exclude each other")
-        check(self.batch_size > 0, f"--batch_size {self.batch_size} is not a positive number")
-        check(self.num_workers is None or self.num_workers >= 0, "--num_workers is 0 or more")
         check(
             self.pred_depth_scale_factor is None or self.pred_depth_scale_factor > 0,
             "--pred_depth_scale_factor is above 0",
         )
-        check(not (self.no_eval and self.ext_disp_to_eval), "--no_eval and --ext_disp_to_eval exclude each other")
+        check(not self.no_eval or self.save_pred_disps, "--no_eval without --save_pred_disps leaves nothing to look at")
+        for name in ("no_eval", "post_process", "load_weights_folder"):  # a file needs no model
+            both = self.ext_disp_to_eval and getattr(self, name)
+            check(not both, f"--{name} and --ext_disp_to_eval exclude each other")
 
 
 @dataclass(frozen=True)
-class EvaluationConfig:
-    """Options of evaluate_depth.py."""
+class PoseOptions(_ModelOptions):
+    """Options of evaluate_pose.py: which trajectories are evaluated, and with what."""
 
-    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
-
-
-@dataclass(frozen=True)
-class PoseOptions:
-    """Which trajectories are evaluated, and with what."""
-
-    data_path: Text = None
-    """Folder of KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt. Default:
-    $KITTI_DATA, then ./kitti_data; where neither is, the test drives of the embedded synthetic world."""
     eval_split: str = "odom_9"
-    """odom_9, odom_10, or a split's folder or file whose frames follow each other."""
-    load_weights_folder: Text = None
-    """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
-    log_dir: str = "runs"
-    """Folder of the runs."""
+    """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), or a
+    split's folder or file whose frames follow each other."""
     eval_out_dir: Text = None
     """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>."""
-    batch_size: int = 16
-    """Frames at a time."""
-    num_workers: Integer = None
-    """Loader processes. Default: one a core but one, at most 16."""
-    device: Text = None
-    """cuda, cuda:1, cpu... Default: cuda if there is one."""
-    cache_dir: Text = None
-    """Folder for the embedded world. Default: $DEJAVU_CACHE, then ~/.cache/dejavu-depth."""
-
-    def __post_init__(self) -> None:
-        check(self.batch_size > 0, f"--batch_size {self.batch_size} is not a positive number")
-        check(self.num_workers is None or self.num_workers >= 0, "--num_workers is 0 or more")
-
-
-@dataclass(frozen=True)
-class PoseConfig:
-    """Options of evaluate_pose.py."""
-
-    poses: PoseOptions = field(default_factory=PoseOptions)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from depth.build import TrainedModel, load_trained
 from depth.cli import parse, run
 from depth.geometry import disparity_to_inverse_depth
-from depth.predict_options import ExportConfig, ExportOptions
+from depth.predict_options import ExportOptions
 from depth.types import UserError
 
 TOLERANCE = 1e-4  # largest difference to PyTorch, 1 / unit
@@ -57,7 +57,7 @@ class ExportedNet(nn.Module):
 
 
 def main() -> None:
-    options = parse(ExportConfig, __doc__).export
+    options = parse(ExportOptions, __doc__)
     path, difference = export(options)
     print(f"{options.format}: {path}, largest difference to PyTorch {difference:.1e} (must be below {TOLERANCE:.0e})")
 

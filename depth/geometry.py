@@ -31,7 +31,7 @@ def disparity_to_depth(disparity: Tensor, min_depth: float, max_depth: float) ->
 
 
 def disparity_to_inverse_depth(disparity: Tensor, min_depth: float, max_depth: float) -> Tensor:
-    """Inverse depth 1/max + (1/min - 1/max) d in 1/m; see `disparity_to_depth`."""
+    """Inverse depth 1/max + (1/min - 1/max) d in 1/m, 1/unit where monocular; see `disparity_to_depth`."""
     return 1.0 / max_depth + (1.0 / min_depth - 1.0 / max_depth) * disparity
 
 

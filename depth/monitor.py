@@ -159,7 +159,7 @@ class Monitor:
 
     Args:
         folder: the run's folder.
-        dataset: "kitti" or "synthetic"; stands in every run's text so that numbers cannot be mistaken.
+        dataset: "kitti", "synthetic" or "video"; stands in every run's text so that numbers cannot be mistaken.
         start_step: of the checkpoint that is gone on from; events after it, of an interrupted run, are hidden.
 
     Every method raises UserError where the disk is full or the folder cannot be written.

@@ -45,7 +45,7 @@ def parse_scale(text: str | None) -> ScaleChoice:
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What is predicted, with which model, and what is written."""
+    """Options of predict.py: what is predicted, with which model, and what is written."""
 
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="INPUT...")] = ()
     """Images, folders of images or videos, globs in quotes, videos, or a camera's number."""
@@ -104,15 +104,8 @@ class PredictOptions:
 
 
 @dataclass(frozen=True)
-class PredictConfig:
-    """Options of predict.py."""
-
-    predict: PredictOptions
-
-
-@dataclass(frozen=True)
 class ExportOptions:
-    """What is exported, and as what."""
+    """Options of depth.export: what is exported, and as what."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A run, a checkpoint file, or an original Monodepth2 folder."""
@@ -120,10 +113,3 @@ class ExportOptions:
     """onnx needs the packages of pip install -e ".[export]"."""
     output: Text = None
     """The file. Default: model.onnx or model.torchscript.pt in the run."""
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """Options of depth.export."""
-
-    export: ExportOptions

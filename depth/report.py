@@ -1,11 +1,11 @@
-"""What an evaluation leaves: a table for the terminal, metrics.json, metrics.md, and a CSV with a row per image."""
+"""What evaluations leave: a table for the terminal, metrics.json, metrics.md, and a CSV with a row per image."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ class Report:
     details: Mapping[str, Any] = field(default_factory=dict)  # plain values for metrics.json: config, seed, versions
 
 
-def title(report: Report) -> str:
+def title(dataset: str) -> str:
     """One line that no reader of a synthetic result can take for KITTI's."""
-    if report.dataset == "synthetic":
+    if dataset == "synthetic":
         return "SYNTHETIC embedded world, NOT KITTI: compare with nothing but itself"
-    return f"Dataset {report.dataset}"
+    return f"Dataset {dataset}"
 
 
 def protocol_line(report: Report) -> str:
@@ -52,20 +52,19 @@ def protocol_line(report: Report) -> str:
 
 
 def metrics_table(report: Report) -> str:
-    """Means over images of the model and the baselines: Markdown, with columns that line up in a terminal."""
+    """Means over images of the model and the baselines, as a `table`."""
     lines = [(report.dataset, *_HEADINGS)]
     for name, result in {"model": report.result, **report.baselines}.items():
         lines.append((name, *(f"{value:.3f}" for value in result.means.values())))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rows = [_table_row(line, widths) for line in lines]
+    return table(lines)
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Markdown with columns that line up in a terminal too; the first line is the head, the first column names."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [f"| {' | '.join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])} |" for line in lines]
     rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
     return "\n".join([rows[0], rule, *rows[1:]])
-
-
-def _table_row(cells: tuple[str, ...], widths: list[int]) -> str:
-    first = cells[0].ljust(widths[0])
-    rest = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
-    return f"| {' | '.join([first, *rest])} |"
 
 
 def summary(report: Report) -> str:
@@ -73,7 +72,7 @@ def summary(report: Report) -> str:
     result = report.result
     ratios = "Scale ratios" if result.scaling.median else "Scale ratios (not applied)"
     lines = [
-        title(report),
+        title(report.dataset),
         f"Model: {report.model}",
         protocol_line(report),
         "",
@@ -114,7 +113,7 @@ def _to_plain(report: Report) -> dict[str, Any]:
     result = report.result
     return {
         "dataset": report.dataset,
-        "title": title(report),
+        "title": title(report.dataset),
         "split": report.split,
         "images": len(result.rows),
         "skipped": list(result.skipped),

@@ -10,7 +10,7 @@ RANKS = {
     "depth.types": 0, "depth.options": 0, "depth.dejavu_options": 0, "depth.config": 0, "depth.cli": 0,
     "depth.host": 0, "depth.presets": 0,
     "depth.geometry": 1, "depth.networks": 1, "depth.dejavu.dct": 1, "depth.distributed": 1,
-    "depth.checkpoint": 1, "depth.monodepth2": 1, "depth.run_folder": 1,
+    "depth.checkpoint": 1, "depth.monodepth2": 1, "depth.run_folder": 1, "depth.pretrained": 1,
     "depth.losses": 2, "depth.dejavu": 2, "depth.protocols": 2, "depth.evaluation": 2,
     "depth.pose_evaluation": 2, "depth.trajectory_plot": 2, "depth.predictors": 2,
     "depth.report": 2, "depth.frame_sheet": 2, "depth.analysis": 2,

@@ -3,14 +3,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
+from tiny_run import save_run
 
 from datasets.synthetic import WorldSpec, ensure_world
-from depth.build import build_objective
-from depth.checkpoint import save_checkpoint
-from depth.config import Config, EvaluationOptions, resolved
+from depth.cli import parse
+from depth.config import EvaluationOptions
 from depth.evaluation import Scaling
-from depth.options import DataOptions, NetworkOptions
 from depth.types import UserError
 from evaluate_depth import _scaling, evaluate
 
@@ -23,19 +21,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """A run whose networks have learnt nothing."""
-    torch.manual_seed(0)
-    config = resolved(
-        Config(
-            data=DataOptions(dataset="synthetic", height=64, width=96), network=NetworkOptions(weights_init="scratch")
-        )
-    )
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    (folder / "checkpoints").mkdir(parents=True)
-    state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}}
-    networks = build_objective(config).inference_networks()
-    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"networks": networks})
-    return folder
+    return save_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 def _options(world, **changes):
@@ -73,8 +59,27 @@ def test_prediction_alone(world, run_folder, tmp_path):
     options = {"load_weights_folder": str(run_folder), "eval_out_dir": str(tmp_path), "no_eval": True}
     assert evaluate(_options(world, save_pred_disps=True, **options)) is None
     assert [path.name for path in tmp_path.iterdir()] == ["disps_synthetic_split.npy"]
-    with pytest.raises(UserError, match="--save_pred_disps"):
-        evaluate(_options(world, **options))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--no_eval", "--no_eval without --save_pred_disps leaves nothing to look at"),
+        (
+            "--no_eval --save_pred_disps --ext_disp_to_eval x.npy",
+            "--no_eval and --ext_disp_to_eval exclude each other",
+        ),
+        ("--post_process --ext_disp_to_eval x.npy", "--post_process and --ext_disp_to_eval exclude each other"),
+        (
+            "--load_weights_folder runs/a --ext_disp_to_eval x.npy",
+            "--load_weights_folder and --ext_disp_to_eval exclude each other",
+        ),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(line, message):
+    with pytest.raises(UserError) as caught:
+        parse(EvaluationOptions, "", line.split())
+    assert str(caught.value) == message
 
 
 def test_disparities_of_another_split(world, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from depth.geometry import transform_from_axis_angle
-from depth.networks import DEPTH_NETS, build_depth_net, build_pose_net
+from depth.networks import DEPTH_NETS, build_depth_net, build_pose_net, set_initial_disparity
 from depth.networks.layers import Float32Conv2d
 from depth.networks.packnet import PackNet
 from depth.types import DepthOutput, UserError
@@ -209,10 +209,23 @@ def test_smallest_images():
         build_pose_net()(torch.zeros(1, 3, 64, 64))
 
 
+@pytest.mark.parametrize("name", ["resnet", "packnet_slim"])
+def test_an_untrained_net_predicts_about_the_initial_disparity(name):
+    torch.manual_seed(0)
+    net = build_depth_net(name).eval()
+    set_initial_disparity(net, 0.05)
+    with torch.no_grad():
+        disparities = net(_scene()).disparities
+    assert all(0.02 < disparity.median() < 0.12 for disparity in disparities)
+
+
+def test_a_net_without_heads_cannot_be_given_an_initial_disparity():
+    with pytest.raises(ValueError, match="Sequential has no `heads`"):
+        set_initial_disparity(nn.Sequential(nn.Conv2d(3, 1, 3)), 0.05)
+
+
 def test_unknown_names_list_the_choices():
     with pytest.raises(UserError, match="unknown depth network 'vgg'; choose from resnet, packnet, packnet_slim"):
         build_depth_net("vgg")
-    with pytest.raises(UserError, match="unknown pose network 'vgg'; choose from resnet"):
-        build_pose_net(name="vgg")
     with pytest.raises(UserError, match="no ResNet with 20 layers; choose from 18, 34, 50, 101"):
         build_depth_net("resnet", num_layers=20)

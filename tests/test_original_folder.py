@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from original_layout import write_original
 from PIL import Image
 
 from datasets.synthetic import WorldSpec, ensure_world
 from depth.config import EvaluationOptions
 from evaluate_depth import evaluate
-from tests.test_monodepth2 import _write
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def _plain_row(disparity, truth):
 
 @pytest.mark.parametrize("num_layers", [18, 50])
 def test_same_disparities_and_same_table(world, tmp_path, num_layers):
-    encoder, decoder, *_ = _write(tmp_path / "mono_640x192", num_layers, 18)
+    encoder, decoder, *_ = write_original(tmp_path / "mono_640x192", num_layers, 18)
     options = EvaluationOptions(
         data_path=str(world), load_weights_folder=str(tmp_path / "mono_640x192"), eval_mono=True, num_workers=0,
         device="cpu", save_pred_disps=True, batch_size=2,

@@ -195,6 +195,14 @@ def test_pretrained_that_cannot_be_had(monkeypatch, tmp_path):
         assert part in message
 
 
+def test_damaged_pretrained_weights_are_named(monkeypatch, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "squeezenet1_1-b8a52dc0.pth").write_bytes(b"not a checkpoint")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(UserError, match="squeezenet1_1-b8a52dc0.pth are damaged.*delete.*--lpips_weights random"):
+        PerceptualLoss("squeeze", "pretrained")
+
+
 def test_pretrained_from_the_cache(monkeypatch, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     torch.manual_seed(0)

@@ -14,7 +14,7 @@ from datasets.intrinsics import intrinsics_from_fov
 from datasets.media import find_clips
 from depth.api import DepthModel
 from depth.cli import parse
-from depth.predict_options import PredictConfig, PredictOptions, ScaleChoice, parse_scale
+from depth.predict_options import PredictOptions, ScaleChoice, parse_scale
 from depth.stop_signal import StopSignal
 from depth.types import UserError
 from predict import predict
@@ -232,7 +232,7 @@ def test_bad_scale_choices(text):
 )
 def test_flags_that_do_not_fit(arguments, message):
     with pytest.raises(UserError, match=message):
-        parse(PredictConfig, "", arguments)
+        parse(PredictOptions, "", arguments)
 
 
 def test_bad_input_is_one_line(run_folder, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from depth.evaluation import METRICS, Scaling, evaluate_split
 from depth.frame_sheet import choose_frames, frame_sheet
 from depth.protocols import PROTOCOLS, prepare_sample
-from depth.report import Report, metrics_table, protocol_line, summary, title, write_report
+from depth.report import Report, metrics_table, protocol_line, summary, table, title, write_report
 from depth.types import DepthPixels, EvalSample, UserError
 
 SYNTHETIC = PROTOCOLS["synthetic"]
@@ -44,6 +44,14 @@ def test_protocol_line():
     )
     line = protocol_line(_report(scaling=Scaling(median=False, factor=5.4)))
     assert line.endswith("cap 80 m, no median scaling, depths times 5.4")
+
+
+def test_table_by_hand():
+    assert table([("name", "a", "error"), ("x", "10", "0.5")]).splitlines() == [
+        "| name |  a | error |",
+        "|------|---:|------:|",
+        "| x    | 10 |   0.5 |",
+    ]
 
 
 def test_table_lines_up_and_holds_the_means():
@@ -90,7 +98,7 @@ def test_synthetic_numbers_cannot_pass_for_kittis(tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text())["dataset"] == "synthetic"
     assert "NOT KITTI" in (tmp_path / "metrics.md").read_text()
     assert metrics_table(report).splitlines()[0].split("|")[1].strip() == "synthetic"
-    assert title(_report(dataset="kitti")) == "Dataset kitti"
+    assert title("kitti") == "Dataset kitti"
 
 
 def test_folder_that_cannot_be_made(tmp_path):

@@ -18,6 +18,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights, WeightsEnum
 
+from depth.pretrained import pretrained_state
 from depth.types import UserError
 
 # Channel statistics that LPIPS 0.1 normalises images in [-1,1] with (the paper's released code).
@@ -176,17 +177,8 @@ def _trunk(net: str, weights: str | Path, seed: int) -> nn.Sequential:
 
 
 def _downloaded(net: str) -> dict[str, Tensor]:
-    weights = TRUNKS[net].weights
-    try:
-        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        name = weights.url.rsplit("/", 1)[-1]
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        raise UserError(
-            f"LPIPS' pretrained trunk {name} cannot be had ({error}); put that file of torchvision's into {folder}, "
-            "or do without: --lpips_weights FILE (a state dict of the trunk) or --lpips_weights random"
-        ) from error
-    return _features_of(state)
+    otherwise = "do without: --lpips_weights FILE (a state dict of the trunk) or --lpips_weights random"
+    return _features_of(pretrained_state(TRUNKS[net].weights, "LPIPS trunk weights", otherwise))
 
 
 def _from_file(path: Path, net: str) -> dict[str, Tensor]:

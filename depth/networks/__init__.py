@@ -1,9 +1,9 @@
-"""Networks by name. Constructors take plain arguments in the order given at each table."""
+"""Depth networks by name, the pose network, and how they start."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import nn
 
@@ -33,10 +33,6 @@ DEPTH_NETS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "packnet_slim": _packnet_slim,
 }
 
-# (num_layers, pretrained, learn_intrinsics, unit, forward) -> module: pair (B,6,H,W) in time order -> axis-angle and
-# translation (B,6).
-POSE_NETS: dict[str, Callable[[int, bool, bool, float, float], nn.Module]] = {"resnet": PoseNet}
-
 
 def build_depth_net(name: str, num_layers: int = 18, num_channels: int = 1, pretrained: bool = False) -> nn.Module:
     """A depth network: image (B,3,H,W) in [0,1] -> DepthOutput.
@@ -50,13 +46,14 @@ def build_depth_net(name: str, num_layers: int = 18, num_channels: int = 1, pret
     Raises:
         UserError: unknown name or num_layers, or the pretrained weights cannot be had.
     """
-    return _choose(DEPTH_NETS, name, "depth")(num_layers, num_channels, pretrained)
+    if name not in DEPTH_NETS:
+        raise UserError(f"unknown depth network '{name}'; choose from {', '.join(DEPTH_NETS)}")
+    return DEPTH_NETS[name](num_layers, num_channels, pretrained)
 
 
 def build_pose_net(
     pretrained: bool = False,
     num_layers: int = 18,
-    name: str = "resnet",
     learn_intrinsics: bool = False,
     unit: float = 1.0,
     forward: float = 0.0,
@@ -66,15 +63,14 @@ def build_pose_net(
     Args:
         pretrained: ImageNet weights for the encoder.
         num_layers: of the ResNet encoder, 18, 34, 50 or 101.
-        name: one of POSE_NETS.
         learn_intrinsics: adds the head for the camera's intrinsics.
         unit: what its translations are counted in, in the model's own unit.
         forward: how far the untrained network moves the camera forward, in the model's unit.
 
     Raises:
-        UserError: unknown name or num_layers, or the pretrained weights cannot be had.
+        UserError: unknown num_layers, or the pretrained weights cannot be had.
     """
-    return _choose(POSE_NETS, name, "pose")(num_layers, pretrained, learn_intrinsics, unit, forward)
+    return PoseNet(num_layers, pretrained, learn_intrinsics, unit, forward)
 
 
 def set_initial_disparity(depth_net: nn.Module, disparity: float) -> None:
@@ -84,16 +80,14 @@ def set_initial_disparity(depth_net: nn.Module, disparity: float) -> None:
     pixels and a network from scratch may settle on an inside-out scene. From afar the first warps are small.
 
     Args:
-        depth_net: one of DEPTH_NETS.
+        depth_net: one of DEPTH_NETS; it or a part of it holds the last convolutions before the sigmoid as `heads`.
         disparity: in (0,1).
+
+    Raises:
+        ValueError: nothing in the network is named `heads`.
     """
-    for name, module in depth_net.named_modules():
-        if name.endswith("heads"):
-            for head in module:
-                nn.init.constant_(head.bias, math.log(disparity / (1 - disparity)))
-
-
-def _choose(table: Mapping[str, Callable[..., nn.Module]], name: str, kind: str) -> Callable[..., nn.Module]:
-    if name not in table:
-        raise UserError(f"unknown {kind} network '{name}'; choose from {', '.join(table)}")
-    return table[name]
+    heads = [head for name, module in depth_net.named_modules() if name.split(".")[-1] == "heads" for head in module]
+    if not heads:
+        raise ValueError(f"{type(depth_net).__name__} has no `heads`, the convolutions before the sigmoid")
+    for head in heads:
+        nn.init.constant_(head.bias, math.log(disparity / (1 - disparity)))

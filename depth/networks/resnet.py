@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from depth.pretrained import pretrained_state
 from depth.types import UserError
 
 # The first ImageNet recipe for every depth: it is the one that the published depth results start from.
@@ -19,7 +18,6 @@ _VARIANTS: dict[int, tuple[Callable[..., models.ResNet], models.WeightsEnum]] = 
     50: (models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1),
     101: (models.resnet101, models.ResNet101_Weights.IMAGENET1K_V1),
 }
-_SECONDS_WITHOUT_AN_ANSWER = 10.0
 
 
 class ResNetEncoder(nn.Module):
@@ -44,7 +42,8 @@ class ResNetEncoder(nn.Module):
         constructor, weights = _VARIANTS[num_layers]
         network = constructor(weights=None)
         if pretrained:
-            network.load_state_dict(_imagenet_state(weights))
+            state = pretrained_state(weights, "ImageNet weights", "train with --weights_init scratch")
+            network.load_state_dict(state)
         self.conv1 = network.conv1 if num_images == 1 else _widen(network.conv1, num_images, pretrained)
         self.bn1 = network.bn1
         self.relu = network.relu
@@ -76,26 +75,3 @@ def _widen(conv: nn.Conv2d, num_images: int, pretrained: bool) -> nn.Conv2d:
         else:
             nn.init.kaiming_normal_(wide.weight, mode="fan_out", nonlinearity="relu")
     return wide
-
-
-def _imagenet_state(weights: models.WeightsEnum) -> dict[str, Tensor]:
-    """The state dict behind a weights enum. Raises UserError where it is neither in the cache nor to be fetched."""
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    cached = file.exists()
-    timeout = socket.getdefaulttimeout()
-    # Without a limit a network that swallows packets holds the start of a run for minutes.
-    socket.setdefaulttimeout(_SECONDS_WITHOUT_AN_ANSWER)
-    try:
-        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except Exception as error:  # a network fails with many types, a damaged pickle with nearly any
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        if cached:
-            raise UserError(
-                f"ImageNet weights {file} are damaged ({reason}): delete the file, or train with --weights_init scratch"
-            ) from error
-        raise UserError(
-            f"ImageNet weights {file.name} cannot be fetched from download.pytorch.org ({reason}): "
-            f"put the file into {file.parent}, or train with --weights_init scratch"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)

@@ -1,0 +1,39 @@
+"""The door of the scripts: what a Ctrl-C leaves, and who may answer it first."""
+
+import signal
+
+import pytest
+
+from depth.cli import run
+from depth.stop_signal import StopSignal
+
+
+@pytest.fixture(autouse=True)
+def _as_at_a_terminal(monkeypatch):
+    """A shell has its background jobs ignore Ctrl-C, tests among them; their allocator stays as it is."""
+    monkeypatch.setattr("depth.cli.keep_freed_memory", lambda: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(capsys):
+    def main():
+        print("begun")
+        signal.raise_signal(signal.SIGINT)
+        print("not reached")
+
+    with pytest.raises(SystemExit) as stop:
+        run(main)
+    assert stop.value.code == 130
+    assert capsys.readouterr() == ("begun\n", "interrupted\n")
+
+
+def test_a_main_that_saves_before_it_leaves_answers_ctrl_c_itself(capsys):
+    def main():
+        with StopSignal() as stop:
+            signal.raise_signal(signal.SIGINT)
+        print(f"saved after signal {stop.number}")
+
+    run(main)
+    assert capsys.readouterr() == ("saved after signal 2\n", "")
