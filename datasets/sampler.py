@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ Batch = TypeVar("Batch")
 
 _MAX_WORKERS = 16
 _MAX_BAD_SHARE = 0.01
+_WORKERS: weakref.WeakSet[multiprocessing.Process] = weakref.WeakSet()  # of all loaders
 
 # Numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -183,7 +185,7 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[Any]:
         before, seen = self.bad_samples, len(self.batch_sampler) * getattr(self.batch_sampler, "batch_size", 1)
         try:
-            for batch in super().__iter__():
+            for batch in self._started():
                 if isinstance(batch, Fault):
                     raise UserError(batch.message)
                 if self._skips and self.bad_samples - before > max(1, _MAX_BAD_SHARE * seen):
@@ -193,6 +195,14 @@ class Loader(DataLoader):
                 yield batch
         except RuntimeError as error:
             raise _worker_fault(error) from None
+
+    def _started(self) -> Iterator[Any]:
+        """The plain loader's batches; the processes that it starts are known to `_end_workers`."""
+        others = set(multiprocessing.active_children())
+        try:
+            return super().__iter__()
+        finally:  # a Ctrl-C may come between the first worker and the last
+            _WORKERS.update(set(multiprocessing.active_children()) - others)
 
 
 def _worker_fault(error: RuntimeError) -> Exception:
@@ -209,8 +219,8 @@ def _worker_fault(error: RuntimeError) -> Exception:
 @atexit.register
 def _end_workers() -> None:
     """Ends what would outlive an error: multiprocessing would send SIGTERM, which workers ignore, and wait for ever."""
-    workers = [process for process in multiprocessing.active_children() if process.daemon]
-    if workers:
+    workers = [process for process in _WORKERS if process.is_alive()]
+    if workers and hasattr(signal, "SIGCHLD"):
         # torch's handler would call the death of its workers an error.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in workers:
