@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -19,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datasets.faults import Fault, Guarded, GuardedCollate, OnBadSample
 from datasets.frames import FrameDataset, collate
+from depth.host import keep_freed_memory
 from depth.types import UserError
 
 Batch = TypeVar("Batch")
@@ -26,9 +25,6 @@ Batch = TypeVar("Batch")
 _MAX_WORKERS = 16
 _MAX_BAD_SHARE = 0.01
 _WORKERS: weakref.WeakSet[multiprocessing.Process] = weakref.WeakSet()  # of all loaders
-
-# Numbers of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -237,12 +233,4 @@ def _init_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Tells glibc not to hand a frame's memory back to the system: to fault it in again costs a fifth of a sample."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 128 << 20)
+    keep_freed_memory()
