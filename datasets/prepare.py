@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from datasets.command import as_command
 from datasets.files import write_whole
 from datasets.images import image_size, read_image
 from datasets.locate import default_cache_dir, find_data
@@ -151,20 +152,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@as_command("stopped; the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 2 for a UserError."""
+    """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.command == "cache":
-            print(write_cache(options))
-            return 0
-        counts = convert_all(options.data_path, options.delete_png, options.num_workers)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
+    if options.command == "cache":
+        print(write_cache(options))
+        return 0
+    counts = convert_all(options.data_path, options.delete_png, options.num_workers)
     kept = "the PNGs are deleted" if options.delete_png else "the PNGs are kept and still read first: --delete_png"
     print(f"{counts['written']:,} JPEGs written, {counts['there']:,} were there; {kept}")
     return 0

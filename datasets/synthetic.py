@@ -34,6 +34,7 @@ from queue import SimpleQueue
 
 from tqdm import tqdm
 
+from datasets.command import as_command
 from datasets.world import worker
 from datasets.world.spec import SPLITS, WorldSpec
 from datasets.world.writer import write_calibration, write_drive
@@ -174,8 +175,9 @@ def _forward(process: subprocess.Popen[str], lines: SimpleQueue[str | tuple[int,
     lines.put((process.wait(), previous))
 
 
+@as_command()
 def main() -> int:
-    """The command line; returns the exit code: 2 for a UserError."""
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m datasets.synthetic", description="Writes the embedded world.")
     parser.add_argument("--root", type=Path, help="cache folder (default: $DEJAVU_CACHE, else ~/.cache/dejavu-depth)")
     for field in fields(WorldSpec):
@@ -185,11 +187,7 @@ def main() -> int:
             parser.add_argument(f"--{field.name}", type=int, default=field.default, help=f"default {field.default}")
     options = vars(parser.parse_args())
     root = options.pop("root")
-    try:
-        print(ensure_world(root, WorldSpec(**options)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(ensure_world(root, WorldSpec(**options)))
     return 0
 
 
