@@ -20,9 +20,9 @@ import torch
 from tqdm import tqdm
 
 from datasets.decoding import ClipFile, ImageFolder, Video
-from datasets.files import whole_folder
 from datasets.images import resize_image
 from datasets.motion import Place, pick, share_still, small_grey
+from depth.files import whole_folder
 from depth.types import UserError
 
 # Long side of stored frames, pixels: twice the default input, and what 1024x320 still gains from.
@@ -73,9 +73,12 @@ def read_clip(clip: ClipFile, cache_dir: Path, keep_still: bool = False, progres
     known = _load(final)
     if known is not None:
         return known
-    with whole_folder(final, "clip.json") as folder:
-        found = _read(clip, folder, keep_still, progress)
-        (folder / "clip.json").write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    try:
+        with whole_folder(final, "clip.json") as folder:
+            found = _read(clip, folder, keep_still, progress)
+            (folder / "clip.json").write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {final}: {error.strerror or error}") from error
     return _placed(found, final)
 
 

@@ -24,9 +24,9 @@ from typing import Literal
 from tqdm import tqdm
 
 from datasets.command import as_command
-from datasets.files import write_whole
 from datasets.remote import RemoteFile
 from datasets.splits import FrameRef, Part, has_part, load_split
+from depth.files import write_file
 from depth.types import UserError
 
 What = Literal["eval", "train"]
@@ -179,7 +179,7 @@ def _unpack(opened: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, url: 
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {place.parent}: {error.strerror or error}") from None
-    write_whole(place, content)
+    write_file(place, content, flush=False)
 
 
 @as_command("stopped; the same command goes on")

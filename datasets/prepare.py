@@ -32,10 +32,10 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.command import as_command
-from datasets.files import write_whole
 from datasets.images import image_size, read_image
 from datasets.locate import default_cache_dir, find_data
 from datasets.sets import training_sets
+from depth.files import write_file
 from depth.types import UserError
 
 Outcome = Literal["written", "there"]
@@ -74,7 +74,7 @@ def convert(path: Path, delete_png: bool = False) -> Outcome:
             cv2.IMWRITE_JPEG_QUALITY, QUALITY,
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
         ]  # fmt: skip
-        write_whole(jpeg, cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes())
+        write_file(jpeg, cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes(), flush=False)
         outcome = "written"
     if delete_png:
         if image_size(jpeg) != image_size(path):

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from depth.checkpoint import write_file
 from depth.distributed import mean_over_ranks
+from depth.files import write_file
 from depth.types import FrameBatch, RawBatch, StepOutput, UserError
 
 # Bounds of a collapse, ours. In healthy runs on the embedded world the means over 25 steps stayed within

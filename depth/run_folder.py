@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from depth.checkpoint import write_file
+from depth.files import write_file
 from depth.types import UserError
 
 _PACKAGES = ("torch", "torchvision", "kornia", "lpips", "numpy", "opencv-python-headless")
