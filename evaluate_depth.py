@@ -23,11 +23,12 @@ from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import evaluation_loader
 from datasets.splits import Part
 from depth.build import TrainedModel, load_trained
-from depth.checkpoint import newest_run, write_file
+from depth.checkpoint import newest_run
 from depth.cli import parse, run
 from depth.config import EvaluationOptions
 from depth.distributed import Process, choose_device, gather_to_main, process_group
 from depth.evaluation import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
+from depth.files import write_file
 from depth.frame_sheet import choose_frames, frame_sheet
 from depth.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions
 from depth.protocols import PROTOCOLS, Protocol, prepare_batch, prepare_sample

@@ -25,10 +25,11 @@ from datasets.sampler import make_loader
 from datasets.sets import open_source, split_frames
 from datasets.sources import select_available
 from depth.build import TrainedModel, load_trained
-from depth.checkpoint import newest_run, write_file
+from depth.checkpoint import newest_run
 from depth.cli import parse, run
 from depth.config import PoseOptions
 from depth.distributed import choose_device
+from depth.files import write_file
 from depth.geometry import invert_transform, transform_from_axis_angle
 from depth.pose_evaluation import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
 from depth.report import make_folder, table, title

@@ -29,10 +29,10 @@ from benchmarks.ablation_table import COLUMNS, difference, figure, markdown, see
 from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import split_frames
 from datasets.synthetic import WorldSpec
-from depth.checkpoint import write_file
 from depth.cli import run
 from depth.config import Config, resolved
 from depth.distributed import Process, choose_device
+from depth.files import write_file
 from depth.presets import parse_training
 from depth.run_folder import versions
 from depth.types import UserError

@@ -25,9 +25,9 @@ if str(ROOT) not in sys.path:  # started as a file, the repository's root is not
 
 from benchmarks import limits, loading, scoring, steps  # noqa: E402
 from benchmarks.timing import Row, markdown  # noqa: E402
-from depth.checkpoint import write_file  # noqa: E402
 from depth.cli import parse, run  # noqa: E402
 from depth.distributed import choose_device  # noqa: E402
+from depth.files import write_file  # noqa: E402
 from depth.options import Integer, Text, check  # noqa: E402
 from depth.run_folder import versions  # noqa: E402
 

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.files import whole_folder, write_whole
 from datasets.frames import load_view
 from datasets.images import Filter
 from datasets.sampler import make_loader
 from datasets.sources import FrameSource
 from datasets.splits import FrameRef
+from depth.files import whole_folder, write_file
 from depth.types import UserError
 
 try:
@@ -165,7 +165,7 @@ def _write(
                 bar.update(len(frames))
             file.flush()
             os.fsync(file.fileno())
-        write_whole(fresh / "index.json", json.dumps(index).encode())
+        write_file(fresh / "index.json", json.dumps(index).encode(), flush=False)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.files import write_whole
 from datasets.intrinsics import intrinsics_from_fov, read_intrinsics
+from depth.files import write_file
 from depth.types import UserError
 
 START_FOV = 60.0  # degrees; where learning begins, between a phone's main camera (65) and a compact camera (54)
@@ -105,7 +105,7 @@ def _camera(matrix: np.ndarray, width: int, height: int) -> PinholeCamera:
 
 def write_camera(path: Path, camera: PinholeCamera) -> None:
     """Writes what `datasets.intrinsics.read_intrinsics` reads. Raises UserError where the file cannot be written."""
-    write_whole(path, (json.dumps(asdict(camera), indent=2) + "\n").encode())
+    write_file(path, (json.dumps(asdict(camera), indent=2) + "\n").encode(), flush=False)
 
 
 def doubts(matrix: np.ndarray, width: int, height: int) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
+from datasets.command import as_command
 from datasets.facts import Facts, gather
 from datasets.images import resize_image
 from datasets.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
@@ -174,6 +175,7 @@ def _time(seconds: float) -> str:
     return f"{seconds / 3600:.0f} h"
 
 
+@as_command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m datasets.check", description=__doc__.split("\n", 1)[0])
@@ -186,16 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     choice = CameraChoice(options.intrinsics, options.fov)
     given = options.intrinsics is not None or options.fov is not None
-    try:
-        if options.fov is not None and not MIN_FOV <= options.fov <= MAX_FOV:
-            raise UserError(f"--fov {options.fov:g} is not between {MIN_FOV:g} and {MAX_FOV:g} degrees")
-        if options.rate is not None and options.rate <= 0:
-            raise UserError(f"--rate {options.rate:g} is not above 0")
-        facts = gather(options.path, options.split, choice)
-        print(*report(facts, options.path, options.split, options.epochs, options.rate, given), sep="\n")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.fov is not None and not MIN_FOV <= options.fov <= MAX_FOV:
+        raise UserError(f"--fov {options.fov:g} is not between {MIN_FOV:g} and {MAX_FOV:g} degrees")
+    if options.rate is not None and options.rate <= 0:
+        raise UserError(f"--rate {options.rate:g} is not above 0")
+    facts = gather(options.path, options.split, choice)
+    print(*report(facts, options.path, options.split, options.epochs, options.rate, given), sep="\n")
     return 0 if is_ready(facts) else 2
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import tee
 from pathlib import Path
 
@@ -20,9 +20,9 @@ import torch
 from tqdm import tqdm
 
 from datasets.decoding import ClipFile, ImageFolder, Video
-from datasets.files import whole_folder
 from datasets.images import resize_image
 from datasets.motion import Place, pick, share_still, small_grey
+from depth.files import whole_folder
 from depth.types import UserError
 
 # Long side of stored frames, pixels: twice the default input, and what 1024x320 still gains from.
@@ -38,7 +38,7 @@ class Clip:
     """A clip that has been read. Frames within a segment follow each other; between segments is a cut or a gap."""
 
     name: str
-    folder: str  # of the images
+    folder: str  # of the images; in clip.json relative to it, so that the cache can be moved
     width: int  # of the original image, pixels
     height: int
     stored_width: int  # of the images in `folder`
@@ -73,13 +73,16 @@ def read_clip(clip: ClipFile, cache_dir: Path, keep_still: bool = False, progres
     known = _load(final)
     if known is not None:
         return known
-    with whole_folder(final, "clip.json") as folder:
-        found = _read(clip, folder, final, keep_still, progress)
-        (folder / "clip.json").write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-    return found
+    try:
+        with whole_folder(final, "clip.json") as folder:
+            found = _read(clip, folder, keep_still, progress)
+            (folder / "clip.json").write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {final}: {error.strerror or error}") from error
+    return _placed(found, final)
 
 
-def _read(clip: ClipFile, folder: Path, final: Path, keep_still: bool, progress: bool) -> Clip:
+def _read(clip: ClipFile, folder: Path, keep_still: bool, progress: bool) -> Clip:
     """Reads the source from end to end; writes the picked frames into `folder` where they are to be stored."""
     reader = ImageFolder(clip) if clip.images else Video(clip.path)
     size = _stored_size(reader.width, reader.height)
@@ -102,7 +105,7 @@ def _read(clip: ClipFile, folder: Path, final: Path, keep_still: bool, progress:
         raise UserError(f"{clip.path} has {len(places)} frames: {_SHORTEST} in a row are the least to learn from")
     return Clip(
         name=clip.name,
-        folder=str(clip.path.absolute() if in_place else final.absolute()),
+        folder=str(clip.path.resolve()) if in_place else "",
         width=reader.width,
         height=reader.height,
         stored_width=size[0],
@@ -145,9 +148,17 @@ def _load(folder: Path) -> Clip | None:
     """A clip.json of the cache, None where there is none or it is damaged: the clip is then read anew."""
     try:
         values = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
-        return Clip(**values | {"segments": tuple(tuple(segment) for segment in values["segments"])})
+        clip = Clip(**values | {"segments": tuple(tuple(segment) for segment in values["segments"])})
+        return _placed(clip, folder)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _placed(clip: Clip, folder: Path) -> Clip:
+    """The clip of a cache folder's clip.json, with the absolute folder of its images."""
+    # Records of older versions name the cache where it was then.
+    inside = "" if Path(clip.folder).name == folder.name else clip.folder
+    return replace(clip, folder=str(folder.absolute() / inside))
 
 
 def _key(clip: ClipFile, keep_still: bool) -> str:

@@ -23,9 +23,10 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from datasets.files import write_whole
+from datasets.command import as_command
 from datasets.remote import RemoteFile
 from datasets.splits import FrameRef, Part, has_part, load_split
+from depth.files import write_file
 from depth.types import UserError
 
 What = Literal["eval", "train"]
@@ -178,11 +179,12 @@ def _unpack(opened: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, url: 
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {place.parent}: {error.strerror or error}") from None
-    write_whole(place, content)
+    write_file(place, content, flush=False)
 
 
+@as_command("stopped; the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 2 for a UserError."""
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m datasets.download", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--split", default="eigen", help="name, folder or file of a split (default eigen)")
     parser.add_argument("--what", choices=("eval", "train"), default="eval", help="test part, or train and val parts")
@@ -191,19 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fetch", action="store_true", help="fetch what is not there; without, it is listed")
     parser.add_argument("--site", default=SITE, help=f"default {SITE}")
     options = parser.parse_args(arguments)
-    try:
-        archives = plan(options.split, options.what, options.stereo)
-        print(*listing(archives, options.data_path, options.site), sep="\n")
-        if not options.fetch:
-            print("nothing was fetched; --fetch does it")
-            return 0
-        received = sum(fetch(archive, options.data_path, options.site) for archive in archives)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
+    archives = plan(options.split, options.what, options.stereo)
+    print(*listing(archives, options.data_path, options.site), sep="\n")
+    if not options.fetch:
+        print("nothing was fetched; --fetch does it")
+        return 0
+    received = sum(fetch(archive, options.data_path, options.site) for archive in archives)
     print(f"done: all files are in {options.data_path}; {received / 1e6:,.0f} MB were fetched")
     return 0
 

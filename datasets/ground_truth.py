@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -18,6 +16,7 @@ from datasets.calibration import CameraPair
 from datasets.images import read_depth_png
 from datasets.kitti import KittiRaw
 from datasets.splits import FrameRef
+from depth.files import written_aside
 from depth.types import DepthPixels, UserError
 
 # Part of every cache key: a change of what `velodyne_depth` computes, or of an entry's layout, needs a new number.
@@ -195,14 +194,9 @@ def _load(entry: Path, shape: tuple[int, int]) -> DepthPixels | None:
 
 def _save(entry: Path, pixels: DepthPixels) -> None:
     """Writes aside and renames. A cache that cannot be written costs time, not the evaluation: a warning."""
-    temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=entry.parent, suffix=".part", delete=False) as file:
-            temporary = file.name
-            np.savez(file, index=pixels.rows * np.int32(pixels.shape[1]) + pixels.columns, depth=pixels.depth)
-        os.replace(temporary, entry)
+        with written_aside(entry) as aside:
+            np.savez(aside, index=pixels.rows * np.int32(pixels.shape[1]) + pixels.columns, depth=pixels.depth)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         warnings.warn(f"the ground-truth cache {entry.parent} cannot be written: {error}", stacklevel=2)

@@ -13,13 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# OpenCV's video reader prints FFmpeg's complaints; ours is one line. Read when the first video is opened.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+import cv2
+import numpy as np
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-
-from depth.types import UserError  # noqa: E402
+from depth.types import UserError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".ts"})
@@ -125,7 +122,8 @@ def _ask(source: str | int, complaint: str) -> tuple[float, int | None]:
 
 
 def _open(source: str | int, complaint: str) -> cv2.VideoCapture:
-    # OpenCV warns on stderr as well; our one line is enough.
+    # OpenCV warns on stderr, and FFmpeg complains there, where the first video is opened; our one line is enough.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         capture = cv2.VideoCapture(source)

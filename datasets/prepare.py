@@ -31,10 +31,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets.files import write_whole
+from datasets.command import as_command
 from datasets.images import image_size, read_image
 from datasets.locate import default_cache_dir, find_data
 from datasets.sets import training_sets
+from depth.files import write_file
 from depth.types import UserError
 
 Outcome = Literal["written", "there"]
@@ -73,7 +74,7 @@ def convert(path: Path, delete_png: bool = False) -> Outcome:
             cv2.IMWRITE_JPEG_QUALITY, QUALITY,
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
         ]  # fmt: skip
-        write_whole(jpeg, cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes())
+        write_file(jpeg, cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes(), flush=False)
         outcome = "written"
     if delete_png:
         if image_size(jpeg) != image_size(path):
@@ -151,20 +152,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@as_command("stopped; the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 2 for a UserError."""
+    """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.command == "cache":
-            print(write_cache(options))
-            return 0
-        counts = convert_all(options.data_path, options.delete_png, options.num_workers)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
+    if options.command == "cache":
+        print(write_cache(options))
+        return 0
+    counts = convert_all(options.data_path, options.delete_png, options.num_workers)
     kept = "the PNGs are deleted" if options.delete_png else "the PNGs are kept and still read first: --delete_png"
     print(f"{counts['written']:,} JPEGs written, {counts['there']:,} were there; {kept}")
     return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -18,15 +17,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datasets.faults import Fault, Guarded, GuardedCollate, OnBadSample
 from datasets.frames import FrameDataset, collate
+from depth.host import keep_freed_memory
 from depth.types import UserError
 
 Batch = TypeVar("Batch")
 
 _MAX_WORKERS = 16
 _MAX_BAD_SHARE = 0.01
-
-# Numbers of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_WORKERS: weakref.WeakSet[multiprocessing.Process] = weakref.WeakSet()  # of all loaders
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -183,7 +181,7 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[Any]:
         before, seen = self.bad_samples, len(self.batch_sampler) * getattr(self.batch_sampler, "batch_size", 1)
         try:
-            for batch in super().__iter__():
+            for batch in self._started():
                 if isinstance(batch, Fault):
                     raise UserError(batch.message)
                 if self._skips and self.bad_samples - before > max(1, _MAX_BAD_SHARE * seen):
@@ -193,6 +191,14 @@ class Loader(DataLoader):
                 yield batch
         except RuntimeError as error:
             raise _worker_fault(error) from None
+
+    def _started(self) -> Iterator[Any]:
+        """The plain loader's batches; the processes that it starts are known to `_end_workers`."""
+        others = set(multiprocessing.active_children())
+        try:
+            return super().__iter__()
+        finally:  # a Ctrl-C may come between the first worker and the last
+            _WORKERS.update(set(multiprocessing.active_children()) - others)
 
 
 def _worker_fault(error: RuntimeError) -> Exception:
@@ -209,8 +215,8 @@ def _worker_fault(error: RuntimeError) -> Exception:
 @atexit.register
 def _end_workers() -> None:
     """Ends what would outlive an error: multiprocessing would send SIGTERM, which workers ignore, and wait for ever."""
-    workers = [process for process in multiprocessing.active_children() if process.daemon]
-    if workers:
+    workers = [process for process in _WORKERS if process.is_alive()]
+    if workers and hasattr(signal, "SIGCHLD"):
         # torch's handler would call the death of its workers an error.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in workers:
@@ -227,12 +233,4 @@ def _init_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Tells glibc not to hand a frame's memory back to the system: to fault it in again costs a fifth of a sample."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 128 << 20)
+    keep_freed_memory()

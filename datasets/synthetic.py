@@ -20,23 +20,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from queue import SimpleQueue
 
 from tqdm import tqdm
 
+from datasets.command import as_command
 from datasets.world import worker
 from datasets.world.spec import SPLITS, WorldSpec
 from datasets.world.writer import write_calibration, write_drive
+from depth.files import whole_folder
 from depth.types import UserError
 
 __all__ = ["DEFAULT_WORLD", "SPLITS", "WorldSpec", "ensure_world"]
@@ -46,7 +44,6 @@ DEFAULT_WORLD = WorldSpec()
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _SMALL = 2_000_000  # pixels in all images of a world below which starting processes does not pay
 _MOST_WORKERS = 8
-_STALE_SECONDS = 3600.0  # an unfinished folder that nobody has touched for so long was left by a killed run
 
 
 def ensure_world(root: Path | None = None, spec: WorldSpec = DEFAULT_WORLD, progress: bool = True) -> Path:
@@ -65,16 +62,12 @@ def ensure_world(root: Path | None = None, spec: WorldSpec = DEFAULT_WORLD, prog
     final = root / spec.folder_name()
     if (final / "world.json").is_file():
         return final
-    with _as_user_error(root):
-        root.mkdir(parents=True, exist_ok=True)
-        _remove_stale(root, final.name)
-        aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=root))
-        try:
-            # A folder inside the private one: that has the usual permissions once it is renamed.
-            _write_world(aside / "world", spec, progress)
-            _publish(aside / "world", final)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    try:
+        with whole_folder(final, "world.json") as folder:
+            _write_world(folder, spec, progress)
+    except OSError as error:
+        hint = "set $DEJAVU_CACHE to a folder that can be written and has room"
+        raise UserError(f"cannot write the embedded world into {root} ({error}): {hint}") from error
     return final
 
 
@@ -86,31 +79,6 @@ def _check(spec: WorldSpec) -> None:
             raise UserError(f"embedded world: {name} is {value}, it must lie in {low}..{high}")
 
 
-@contextmanager
-def _as_user_error(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        hint = "set $DEJAVU_CACHE to a folder that can be written and has room"
-        raise UserError(f"cannot write the embedded world into {root} ({error}): {hint}") from error
-
-
-def _remove_stale(root: Path, name: str) -> None:
-    """Removes what killed runs left; a living run touches its folder after every drive."""
-    for left in root.glob(f".{name}.*"):
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _publish(folder: Path, final: Path) -> None:
-    """Gives the finished folder its name. Raises OSError, except where another process was faster."""
-    try:
-        folder.rename(final)
-    except OSError:
-        if not (final / "world.json").is_file():
-            raise
-
-
 def _write_world(folder: Path, spec: WorldSpec, progress: bool) -> None:
     write_calibration(folder, spec)
     (folder / "splits").mkdir()
@@ -119,7 +87,7 @@ def _write_world(folder: Path, spec: WorldSpec, progress: bool) -> None:
     drives = spec.drives()
     with tqdm(total=len(drives), desc="embedded world", unit="drive", disable=not progress) as bar:
         for _ in _write_drives(folder, spec):
-            os.utime(folder.parent)
+            os.utime(folder.parent)  # which tells other processes that this one lives
             bar.update()
     (folder / "world.json").write_text(json.dumps(spec.manifest(), indent=2) + "\n")
 
@@ -174,8 +142,9 @@ def _forward(process: subprocess.Popen[str], lines: SimpleQueue[str | tuple[int,
     lines.put((process.wait(), previous))
 
 
+@as_command()
 def main() -> int:
-    """The command line; returns the exit code: 2 for a UserError."""
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m datasets.synthetic", description="Writes the embedded world.")
     parser.add_argument("--root", type=Path, help="cache folder (default: $DEJAVU_CACHE, else ~/.cache/dejavu-depth)")
     for field in fields(WorldSpec):
@@ -185,11 +154,7 @@ def main() -> int:
             parser.add_argument(f"--{field.name}", type=int, default=field.default, help=f"default {field.default}")
     options = vars(parser.parse_args())
     root = options.pop("root")
-    try:
-        print(ensure_world(root, WorldSpec(**options)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(ensure_world(root, WorldSpec(**options)))
     return 0
 
 

@@ -21,23 +21,6 @@ from depth.types import UserError
 FORMAT = "dejavu-depth/1"
 
 
-def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Writes aside, flushes to the disk and renames: the path holds the old content or the new, never a part.
-
-    Raises UserError where the disk is full or the folder cannot be written.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
-
-
 def save_checkpoint(path: Path, state: dict[str, Any], keep_previous: bool = False) -> None:
     """Writes a checkpoint; the file that was there stays until the new one has been read back.
 

@@ -14,7 +14,6 @@ import importlib
 import io
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 
 from depth.build import TrainedModel, load_trained
 from depth.cli import parse, run
+from depth.files import written_aside
 from depth.geometry import disparity_to_inverse_depth
 from depth.predict_options import ExportOptions
 from depth.types import UserError
@@ -80,20 +80,17 @@ def export(options: ExportOptions) -> tuple[Path, float]:
     trained = load_trained(place)
     path = Path(options.output) if options.output else default_output(place, options.format)
     net = ExportedNet(trained).eval()
-    # The suffix stays, and so does the folder: a rename within one is atomic.
-    aside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         write, load = (_write_onnx, _load_onnx) if options.format == "onnx" else (_write_torchscript, _load_torchscript)
-        with _quiet():
-            write(net, trained, aside)
-            difference = largest_difference(net, load(aside), trained.height, trained.width)
-        if not difference < TOLERANCE:
-            raise UserError(f"{path} is not written: it differs from PyTorch by {difference:.1e}; please report this")
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            with _quiet():
+                write(net, trained, aside)
+                difference = largest_difference(net, load(aside), trained.height, trained.width)
+            if not difference < TOLERANCE:
+                text = f"it differs from PyTorch by {difference:.1e}; please report this"
+                raise UserError(f"{path} is not written: {text}")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        aside.unlink(missing_ok=True)
     return path, difference
 
 

@@ -19,7 +19,8 @@ def keep_freed_memory() -> None:
     A step on a CPU allocates and frees hundreds of tensors of megabytes. By default each is a mapping of its own
     whose pages the kernel clears at first touch, again in every step: 3 to 10 % of a step's CPU time on two cores, and
     9 to 30 % of the time that 4 or 16 images take in a depth network.
-    The price is that a process holds on to its peak. Forked loader processes inherit the setting.
+    Loader processes call it too: to fault a frame's memory in again costs a fifth of a sample.
+    The price is that a process holds on to its peak.
     """
     if sys.platform != "linux":
         return

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from depth.checkpoint import write_file
 from depth.distributed import mean_over_ranks
+from depth.files import write_file
 from depth.types import FrameBatch, RawBatch, StepOutput, UserError
 
 # Bounds of a collapse, ours. In healthy runs on the embedded world the means over 25 steps stayed within
@@ -147,13 +147,6 @@ class StepMeans:
         return values
 
 
-def _hush_event_writer(arguments: threading.ExceptHookArgs) -> None:
-    """TensorBoard's thread hands a full disk on to the caller, who tells it; its traceback says nothing more."""
-    expected = isinstance(arguments.exc_value, OSError) and type(arguments.thread).__name__ == "_AsyncWriterThread"
-    if not expected:
-        threading.__excepthook__(arguments)
-
-
 class Monitor:
     """Writes a run's events and sheets. With `folder` None, in the other processes, it writes nothing.
 
@@ -169,11 +162,16 @@ class Monitor:
         self.folder = folder
         self.writer = None
         self._alarmed: set[str] = set()
+        self._hook_before = threading.excepthook
         if folder is not None:
-            threading.excepthook = _hush_event_writer
-            with self._writing():
-                self.writer = SummaryWriter(str(folder), purge_step=start_step + 1 if start_step else None)
-                self.writer.add_text("dataset", dataset, start_step)
+            threading.excepthook = self._hush_event_writer
+            try:
+                with self._writing():
+                    self.writer = SummaryWriter(str(folder), purge_step=start_step + 1 if start_step else None)
+                    self.writer.add_text("dataset", dataset, start_step)
+            except UserError:
+                self._restore_hook()
+                raise
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """One point in each of the named curves."""
@@ -209,9 +207,22 @@ class Monitor:
 
     def close(self) -> None:
         """Writes out what is pending."""
-        if self.writer is not None:
-            with self._writing():
-                self.writer.close()
+        try:
+            if self.writer is not None:
+                with self._writing():
+                    self.writer.close()
+        finally:
+            self._restore_hook()
+
+    def _hush_event_writer(self, arguments: threading.ExceptHookArgs) -> None:
+        """TensorBoard's thread hands a full disk on to the caller, who tells it; its traceback says nothing more."""
+        expected = isinstance(arguments.exc_value, OSError) and type(arguments.thread).__name__ == "_AsyncWriterThread"
+        if not expected:
+            self._hook_before(arguments)
+
+    def _restore_hook(self) -> None:
+        if threading.excepthook == self._hush_event_writer:  # and not another's that came later
+            threading.excepthook = self._hook_before
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """What predict.py leaves on the disk: per frame a 16-bit PNG, a .npy, a picture and a point cloud; per clip a video
 and a sidecar that says what the numbers mean.
 
-Everything is written aside and renamed.
+Everything is written aside and renamed, without waiting for the disk: a lost prediction is soon made again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from depth.api import METRES, UP_TO_SCALE, Prediction
+from depth.files import write_file
 from depth.pointcloud import point_cloud
 from depth.report import make_folder
 from depth.types import UserError
@@ -91,15 +92,17 @@ class FrameFiles:
         """
         painted = self.colouring.paint(prediction.inverse_depth)
         if "png" in self.kinds:
-            write_aside(self.folder / f"{stem}_depth.png", depth_png(prediction.depth, PNG_SCALE[prediction.unit]))
+            write_file(
+                self.folder / f"{stem}_depth.png", depth_png(prediction.depth, PNG_SCALE[prediction.unit]), flush=False
+            )
         if "npy" in self.kinds:
-            write_aside(self.folder / f"{stem}_depth.npy", _npy(prediction.depth))
+            write_file(self.folder / f"{stem}_depth.npy", _npy(prediction.depth), flush=False)
         if "colour" in self.kinds:
             jpeg = cv2.imencode(".jpg", painted, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))[1]
-            write_aside(self.folder / f"{stem}_colour.jpg", jpeg.data)
+            write_file(self.folder / f"{stem}_colour.jpg", jpeg.data, flush=False)
         if "ply" in self.kinds and intrinsics is not None:
             cloud = point_cloud(prediction.depth, picture, intrinsics, self.ply_max_depth)
-            write_aside(self.folder / f"{stem}.ply", cloud.to_ply())
+            write_file(self.folder / f"{stem}.ply", cloud.to_ply(), flush=False)
         return painted
 
     def describe(self, unit: str) -> dict[str, Any]:
@@ -130,21 +133,9 @@ def _npy(depth: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def write_aside(path: Path, content: bytes | memoryview) -> None:
-    """Writes aside and renames; unlike depth.checkpoint.write_file it does not wait for the disk, since a lost
-    prediction is soon made again. Raises UserError."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
-
-
 def write_sidecar(path: Path, facts: dict[str, Any]) -> None:
     """JSON with a line per entry. Raises UserError where it cannot be written."""
-    write_aside(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    write_file(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(), flush=False)
 
 
 def frame_record(name: str, picture: np.ndarray, intrinsics: np.ndarray | None) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from depth.checkpoint import write_file
 from depth.evaluation import METRICS, EvaluationResult
+from depth.files import write_file
 from depth.types import UserError
 
 _HEADINGS = ("Abs Rel", "Sq Rel", "RMSE", "RMSE log", "d < 1.25", "d < 1.25^2", "d < 1.25^3")

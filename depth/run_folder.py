@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import torch
 
-from depth.checkpoint import write_file
+from depth.files import write_file
 from depth.types import UserError
 
 try:

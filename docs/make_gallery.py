@@ -25,10 +25,11 @@ from datasets.kitti import KittiRaw  # noqa: E402
 from datasets.locate import default_cache_dir, find_data  # noqa: E402
 from datasets.splits import load_split  # noqa: E402
 from depth.build import build_objective  # noqa: E402
-from depth.checkpoint import load_resumable, load_weights, write_file  # noqa: E402
+from depth.checkpoint import load_resumable, load_weights  # noqa: E402
 from depth.cli import parse, run  # noqa: E402
 from depth.config import config_from_dict, resolved  # noqa: E402
 from depth.dejavu.edits import EDITS, EditSettings, build_edit, default_block  # noqa: E402
+from depth.files import write_file  # noqa: E402
 from depth.monitor import colour_map  # noqa: E402
 from depth.types import FrameBatch, UserError  # noqa: E402
 

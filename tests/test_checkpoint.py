@@ -17,7 +17,6 @@ from depth.checkpoint import (
     save_checkpoint,
     seed_generators,
     set_rng_state,
-    write_file,
 )
 from depth.types import UserError
 
@@ -109,19 +108,6 @@ def test_run_and_file_are_found(tmp_path):
     assert find_checkpoint(tmp_path / "new").name == "last.pt"
     with pytest.raises(UserError, match="no run"):
         newest_run(tmp_path / "nowhere")
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "metrics.json"
-    write_file(path, b"old")
-
-    def full(_fd):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(UserError, match="No space left"):
-        write_file(path, b"new")
-    assert path.read_bytes() == b"old" and [f.name for f in tmp_path.iterdir()] == ["metrics.json"]
 
 
 @pytest.mark.parametrize("damage", [slice(-200, -100), slice(2000, 2001), slice(2500, 4096), slice(0, 4)])

@@ -124,7 +124,7 @@ def test_ground_truth_of_a_frame_and_its_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(ground_truth, "velodyne_depth", lambda *_: pytest.fail("computed again"))
     assert np.array_equal(truth(REF).dense(), depth)
     assert np.array_equal(VelodyneGroundTruth(KittiRaw(source.root), cache)(REF).dense(), depth)
-    assert not list(cache.glob("*.part"))
+    assert not list(cache.glob(".*"))
 
 
 def change_scan(root):

@@ -1,11 +1,15 @@
+import multiprocessing
 import os
 import pickle
+import signal
+import time
 
 import numpy as np
 import pytest
 import torch
 from kitti_layout import DRIVE, write_raw
 
+from datasets import sampler as module
 from datasets.frames import FrameDataset
 from datasets.kitti import KittiRaw
 from datasets.sampler import EpochSampler, default_workers, epoch_order, make_loader, make_train_loader
@@ -153,6 +157,42 @@ def test_a_dead_worker_is_one_line():
     with pytest.raises(UserError, match="loader process died") as error:
         list(make_loader(Killer(), 2, list, workers=1))
     assert "\n" not in str(error.value)
+
+
+def test_only_the_loaders_own_workers_are_ended_at_exit(dataset):
+    stranger = multiprocessing.Process(target=time.sleep, args=(60,), daemon=True)
+    stranger.start()
+    others = set(multiprocessing.active_children())
+    batches = iter(make_loader(dataset, 4, list, workers=2))
+    next(batches)
+    workers = set(multiprocessing.active_children()) - others
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        module._end_workers()
+        for worker in workers:
+            worker.join(30)
+        assert [worker.exitcode for worker in workers] == [-signal.SIGKILL] * 2
+        assert stranger.is_alive()
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+        stranger.kill()
+
+
+def test_workers_are_ended_where_the_platform_has_no_sigchld(monkeypatch):
+    class Worker:
+        killed = False
+
+        def is_alive(self):
+            return True
+
+        def kill(self):
+            self.killed = True
+
+    worker = Worker()
+    monkeypatch.setattr(module, "_WORKERS", {worker})
+    monkeypatch.delattr(signal, "SIGCHLD")
+    module._end_workers()
+    assert worker.killed
 
 
 def test_the_dataset_travels_to_freshly_started_workers(dataset):

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +47,19 @@ def test_what_was_read_is_not_read_again(tmp_path, monkeypatch):
     monkeypatch.undo()
     write_video(video, drive(14))
     assert footage(video, tmp_path / "cache").clips[0].frames == 14
+
+
+def test_a_cache_can_be_moved(tmp_path, monkeypatch):
+    """So can one whose clip.json names the folder where it was, as older versions wrote it."""
+    video = write_video(tmp_path / "a.mp4", drive(12))
+    first = footage(video, tmp_path / "cache").clips[0]
+    monkeypatch.setattr(clips, "Video", None)  # it is not read again
+    for old, new in (("cache", "moved"), ("moved", "again")):
+        (tmp_path / old).rename(tmp_path / new)
+        found = footage(video, tmp_path / new)
+        assert found.image_path(found.frames("train")[0]).is_file()
+        record = tmp_path / new / "footage" / Path(first.folder).name / "clip.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"folder": first.folder}))
 
 
 def test_an_interrupted_reading_leaves_nothing(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """A training that explodes, and one that collapses, say so."""
 
+import threading
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -51,3 +53,17 @@ def test_an_alarm_is_told_when_it_begins_and_drawn_while_it_lasts(tmp_path, caps
     assert "disparity is nearly the same everywhere (spread 0.001)" in warnings[0]
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in events.Scalars("alarm/disparity")] == [(1, 1.0), (3, 0.0), (4, 1.0)]
+
+
+def test_a_monitor_passes_other_threads_errors_on_and_gives_the_hook_back(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", seen.append)
+    hook = threading.excepthook
+    monitor = Monitor(tmp_path, "synthetic")
+    assert threading.excepthook != hook
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    assert [arguments.exc_type for arguments in seen] == [ZeroDivisionError]
+    monitor.close()
+    assert threading.excepthook is hook

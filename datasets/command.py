@@ -1,0 +1,35 @@
+"""What the commands of this folder share: errors in one line, and exit codes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+from depth.types import UserError
+
+Arguments = ParamSpec("Arguments")
+
+
+def as_command(stopped: str = "stopped") -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+    """A main whose UserError is one line on stderr and exit code 2; after Ctrl-C the line is `stopped`, the code 130.
+
+    A bug keeps its traceback.
+    """
+
+    def decorate(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+        @functools.wraps(main)
+        def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+            try:
+                return main(*args, **kwargs)
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            except KeyboardInterrupt:
+                print(stopped, file=sys.stderr)
+                return 130
+
+        return guarded
+
+    return decorate
