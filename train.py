@@ -59,9 +59,11 @@ def train(config: Config, process: Process) -> bool:
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
     place = _place(config.data, cache_dir, process)
     config = resolved(replace(config, data=_sized(replace(config.data, dataset=place.kind), place)))
+    if process.is_main:
+        print(place.note, flush=True)
     sets = _sets(config, place, cache_dir, process)
     if process.is_main:
-        print(place.note, *sets.notes, *_remarks(config), sep="\n")
+        print(*sets.notes, *_remarks(config), sep="\n")
 
     seed_generators(config.train.seed)
     objective = build_objective(config)

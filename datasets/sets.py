@@ -37,10 +37,11 @@ class TrainingSets:
 def split_frames(place: DataPlace, split: str, part: Part) -> list[FrameRef]:
     """The frames of a part of a split; the embedded world brings splits of its own and takes no other.
 
-    Raises UserError for an unknown split or a malformed file.
+    Raises UserError for an unknown split, there too, or a malformed file.
     """
     if place.footage is not None:
         return place.footage.frames(part)
+    has_part(split, part)  # a misspelt name is told from one that is not used
     return load_split(place.root / "splits" if place.kind == "synthetic" else split, part)
 
 

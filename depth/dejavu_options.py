@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from depth.options import Integer, Text, check
@@ -78,3 +78,19 @@ class DejaVuOptions:
         )
         check(not self.class_names or self.dejavu_text > 0, "--class_names needs --dejavu_text")
         check(self.edit_block is None or self.edit_block > 0, "--edit_block is a number of pixels")
+
+    def check_used(self) -> None:
+        """Raises UserError where an option is set that nothing reads: a baseline would pass for a DejaVu run.
+
+        Not checked when an instance is made: the records of older runs hold such options.
+        """
+        if self.dejavu:
+            return
+        read = _OF_ATTENTION if self.dejavu_attention else frozenset()
+        idle = [f.name for f in fields(self) if f.name not in read and getattr(self, f.name) != f.default]
+        idle = [name for name in idle if name != "dejavu_attention"]
+        check(not idle, f"--{' --'.join(idle)} without --dejavu has no effect: add --dejavu, or leave it out")
+
+
+# What DejaVu-SA reads without the branch.
+_OF_ATTENTION = frozenset({"edit_band", "dejavu_weight", "dejavu_mse", "dejavu_lpips", "lpips_net", "lpips_weights"})

@@ -30,12 +30,14 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
     """The flags of train.py, with --preset's defaults under them.
 
     Raises:
-        UserError: a flag or a value that is not known, or a preset for a run that is resumed.
+        UserError: a flag or a value that is not known, a preset for a run that is resumed, or options of the DejaVu
+            branch without it.
         SystemExit: after --help.
     """
     config = parse(Config, description, arguments)
-    if config.train.preset is None:
-        return config
-    if config.log.resume:
-        raise UserError("--preset has no place beside --resume: a run goes on with its own options")
-    return parse(Config, description, arguments, PRESETS[config.train.preset])
+    if config.train.preset is not None:
+        if config.log.resume:
+            raise UserError("--preset has no place beside --resume: a run goes on with its own options")
+        config = parse(Config, description, arguments, PRESETS[config.train.preset])
+    config.dejavu.check_used()
+    return config

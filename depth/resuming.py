@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def resumed(config: Config) -> Config:
     """Where --resume is given, the run's own options; those of the machine are the command line's.
 
     --num_epochs, --max_steps and --data_path are the run's unless they are given. Raises UserError where the folder is
-    no run or its record is malformed.
+    no run or its record is malformed, and where another option is given that is not as in the run.
     """
     if config.log.resume is None:
         return config
@@ -35,11 +35,29 @@ def resumed(config: Config) -> Config:
         saved = config_from_dict(read_run(folder).get("config", {}))
     except UserError as error:
         raise UserError(f"--resume {folder}: {error}") from None
+    _refuse_others(config, saved)
     for group in ("data", "train"):
         given = {name: getattr(getattr(config, group), name) for name in (*_MACHINE[group], *_MAY_CHANGE[group])}
         kept = {n: v for n, v in given.items() if n in _MACHINE[group] or v is not None}
         saved = replace(saved, **{group: replace(getattr(saved, group), **kept)})
     return replace(saved, log=replace(saved.log, resume=str(folder)))
+
+
+def _refuse_others(config: Config, saved: Config) -> None:
+    """Raises UserError for flags that would be ignored; one that repeats what the run has is no contradiction."""
+    default, free = (
+        Config(),
+        {"resume", *(name for names in (*_MACHINE.values(), *_MAY_CHANGE.values()) for name in names)},
+    )
+    for group in fields(Config):
+        given, usual, kept = (getattr(each, group.name) for each in (config, default, saved))
+        for option in fields(given):
+            value = getattr(given, option.name)
+            if option.name not in free and value not in (getattr(usual, option.name), getattr(kept, option.name)):
+                raise UserError(
+                    f"--{option.name} has no place beside --resume: the run goes on with its own, "
+                    f"{getattr(kept, option.name)}"
+                )
 
 
 def was_restarted(process: Process) -> bool:

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.locate import DataPlace
+from datasets.sets import split_frames
 from datasets.splits import FrameRef, has_part, load_split, parse_split, split_names
 from depth.types import UserError
 
@@ -147,3 +149,9 @@ def test_own_files_and_folders(tmp_path):
 def test_neighbours():
     ref = FrameRef("d", 5, "l")
     assert (ref.neighbour(-1), ref.neighbour(0)) == (FrameRef("d", 4, "l"), FrameRef("d", 5, "r"))
+
+
+def test_a_misspelt_split_is_told_where_the_embedded_world_takes_its_own():
+    place = DataPlace(Path("nowhere"), "synthetic", "")
+    with pytest.raises(UserError, match="unknown split 'nonsense'"):
+        split_frames(place, "nonsense", "train")

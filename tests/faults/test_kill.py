@@ -88,7 +88,7 @@ def test_kill_9_at_twenty_random_moments(server, flags, tmp_path):
 def test_a_signal_saves_and_tells_how_to_go_on(server, flags, whole, tmp_path, number):
     folder = tmp_path / "parts"
     job = server.start([*flags, "--model_name", "parts", "--checkpoint_minutes", 60], tmp_path / "parts.txt")
-    job.wait_for(lambda: "look: tensorboard" in job.text)
+    job.wait_for((folder / "checkpoints" / "last.pt").exists)  # written first of all, by a loop that minds signals
     job.signal(number)
     code = job.wait()
     if code == 0:

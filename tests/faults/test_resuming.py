@@ -1,6 +1,7 @@
 """Whose options count when a run is resumed, restarted, or comes from someone else."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,16 @@ def test_a_run_keeps_its_options_and_the_machine_is_the_commands(tmp_path):
     assert config.log.resume == str(tmp_path)
     longer = Config(train=TrainOptions(num_epochs=9), log=LogOptions(resume=str(tmp_path)))
     assert resumed(longer).train.num_epochs == 9
+
+
+def test_a_flag_that_would_be_ignored_is_refused(tmp_path):
+    resume = _run(tmp_path, Config(train=TrainOptions(seed=5, learning_rate=1e-3)))
+    with pytest.raises(UserError, match="^--learning_rate has no place beside --resume: .* 0.001$"):
+        resumed(replace(resume, train=TrainOptions(learning_rate=0.5)))
+    with pytest.raises(UserError, match="--model_name"):
+        resumed(replace(resume, log=replace(resume.log, model_name="other")))
+    # torchrun starts a run again by its first command.
+    assert resumed(replace(resume, train=TrainOptions(seed=5, learning_rate=1e-3))).train.seed == 5
 
 
 @pytest.mark.parametrize(
