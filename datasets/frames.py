@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from datasets.images import read_image, resize_image
+from datasets.intrinsics import resize_intrinsics
 from datasets.sources import FrameSource
 from datasets.splits import FrameRef
 from depth.types import DepthPixels, EvalSample, RawBatch, UserError
@@ -54,12 +55,6 @@ def resize_view(image: Tensor, intrinsics: np.ndarray, height: int, width: int) 
     """
     edited = resize_intrinsics(intrinsics, (image.shape[2], image.shape[1]), height, width)
     return resize_image(image, height, width), edited
-
-
-def resize_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], height: int, width: int) -> np.ndarray:
-    """The intrinsics' part of `resize_view`; `size` is the original (width, height)."""
-    x, y = width / size[0], height / size[1]
-    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ intrinsics
 
 
 def load_view(source: FrameSource, ref: FrameRef, height: int, width: int) -> tuple[Tensor, np.ndarray]:
