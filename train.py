@@ -65,21 +65,8 @@ def train(config: Config, process: Process) -> bool:
     if process.is_main:
         print(*sets.notes, *_remarks(config), sep="\n")
 
-    seed_generators(config.train.seed)
-    objective = build_objective(config)
-    if config.log.load_weights_folder and not resume:
-        load_into(objective, Path(config.log.load_weights_folder))
-    if config.train.sync_batch_norm and process.world_size > 1:
-        if process.device.type != "cuda":
-            raise UserError("--sync_batch_norm works on GPUs alone; --freeze_norm is a way without")
-        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
-    objective.to(process.device, memory_format=torch.channels_last)
-    if config.train.compile:
-        objective.compile_parts()
+    objective = _objective(config, process)
     optimizer, scheduler = build_optimizer(config, objective)
-    if process.rank:  # each has its own edits and noise
-        seed_generators(config.train.seed + process.rank)
-
     header = {"config": config.to_dict(), "dataset": place.kind, "versions": versions()}
     folder, _claim = None, None  # the claim holds until this function ends
     if process.is_main and resume:
@@ -89,9 +76,8 @@ def train(config: Config, process: Process) -> bool:
         folder, _claim = create_run(config.log.log_dir, config.log.model_name, _what(config), record, again)
     checkpoint = load_same(resume, process) if resume else None
     monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0)
-    validation = None
-    if process.is_main and sets.validation is not None:
-        validation = _validation(config, objective, sets, place, process)
+    validates = process.is_main and sets.validation is not None
+    validation = _validation(config, objective, sets, place, process) if validates else None
     trainer = Trainer(
         objective, optimizer, scheduler, sets.train, prepare, process, monitor, validation, folder, header,
         _settings(config, process),
@@ -104,15 +90,38 @@ def train(config: Config, process: Process) -> bool:
     if process.is_main and config.data.learn_intrinsics and sets.shown is not None:
         shown = prepare(sets.shown, process.device)
         print(_write_learned_camera(objective, shown, place.footage, folder / "camera.json"))
-    if process.is_main and finished:
-        quoted = shlex.quote(str(folder))
-        evaluate = f"evaluate: python evaluate_depth.py --load_weights_folder {quoted}"
-        predict = f"predict: python predict.py {shlex.quote(str(place.root))} --checkpoint {quoted}"
-        print(f"done: {folder}", predict if place.footage else evaluate, sep="\n")
-    elif process.is_main:
-        command = resume_command(config, folder, process.world_size)
-        print(f"stopped after step {trainer.progress.step} and saved; go on with: {command}", flush=True)
+    if process.is_main:
+        step = None if finished else trainer.progress.step
+        print(_next_steps(config, folder, place, process.world_size, step), flush=True)
     return finished
+
+
+def _objective(config: Config, process: Process) -> SelfSupervisedObjective:
+    """What is trained, on its device, and the generators seeded: the same networks everywhere, other draws by rank."""
+    seed_generators(config.train.seed)
+    objective = build_objective(config)
+    if config.log.load_weights_folder and not config.log.resume:
+        load_into(objective, Path(config.log.load_weights_folder))
+    if config.train.sync_batch_norm and process.world_size > 1:
+        if process.device.type != "cuda":
+            raise UserError("--sync_batch_norm works on GPUs alone; --freeze_norm is a way without")
+        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+    objective.to(process.device, memory_format=torch.channels_last)
+    if config.train.compile:
+        objective.compile_parts()
+    if process.rank:  # each has its own edits and noise
+        seed_generators(config.train.seed + process.rank)
+    return objective
+
+
+def _next_steps(config: Config, folder: Path, place: DataPlace, world_size: int, stopped_at: int | None) -> str:
+    """The end of the output: what to type next."""
+    if stopped_at is not None:
+        return f"stopped after step {stopped_at} and saved; go on with: {resume_command(config, folder, world_size)}"
+    quoted = shlex.quote(str(folder))
+    if place.footage:
+        return f"done: {folder}\npredict: python predict.py {shlex.quote(str(place.root))} --checkpoint {quoted}"
+    return f"done: {folder}\nevaluate: python evaluate_depth.py --load_weights_folder {quoted}"
 
 
 def _place(data: DataOptions, cache_dir: Path, process: Process) -> DataPlace:
@@ -216,10 +225,12 @@ def _bfloat16(config: Config, process: Process) -> bool:
 def _remarks(config: Config) -> list[str]:
     """What a reader of the results should know."""
     remarks = []
-    if config.data.dataset == "video":
-        remarks.append(f"network input: {config.data.width}x{config.data.height}")
-        if config.data.split != DataOptions().split:
-            remarks.append(f"--split {config.data.split} is not used: footage is divided by itself")
+    data = config.data
+    if data.dataset == "video":
+        remarks.append(f"network input: {data.width}x{data.height}")
+    if data.dataset != "kitti" and data.split not in (DataOptions().split, data.dataset):
+        whose = "footage is divided by itself" if data.dataset == "video" else "the embedded world has its own"
+        remarks.append(f"--split {data.split} is not used: {whose}")
     uses_lpips = (config.dejavu.dejavu or config.dejavu.dejavu_attention) and config.dejavu.dejavu_lpips
     if uses_lpips and config.dejavu.lpips_weights == "random":
         remarks.append(
@@ -231,9 +242,8 @@ def _remarks(config: Config) -> list[str]:
 
 
 def _what(config: Config) -> str:
-    network = config.network.depth_net + (
-        str(config.network.num_layers) if config.network.depth_net == "resnet" else ""
-    )
+    options = config.network
+    network = f"resnet{options.num_layers}" if options.depth_net == "resnet" else options.depth_net
     network += "_attention" if config.dejavu.dejavu_attention else ""
     return f"{network}_dejavu-{config.dejavu.edit}" if config.dejavu.dejavu else network
 

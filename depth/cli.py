@@ -91,7 +91,7 @@ def _one_line(box: str) -> str:
     message = re.sub(
         r"no type matching \{None\}\|(\w+) could be instantiated from", r"\1 expected, not", " ".join(section)
     )
-    message = re.sub(r"\s*Got errors:.*", "", message)
+    message = re.sub(r"\s*Got errors:.*", "", message).replace("'None', ", "")  # a default, not a choice
     return f"{' '.join(message.split())} (--help lists every flag)"
 
 

@@ -183,7 +183,9 @@ class Trainer:
         best = progress.best is None or not scores["score"] >= progress.best
         if best:
             progress.best = scores["score"]
-            self._save_best()
+            networks = self.objective.inference_networks()
+            state = {**self.header, "progress": asdict(progress), "networks": networks}
+            save_checkpoint(self.folder / "checkpoints" / "best.pt", state)
         figures = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "score")
         return f"; validation {figures}{' (best)' if best else ''}"
 
@@ -227,10 +229,6 @@ class Trainer:
                 "rng": generators,
             }
             save_checkpoint(self.folder / "checkpoints" / "last.pt", state, keep_previous=True)
-
-    def _save_best(self) -> None:
-        state = {**self.header, "progress": asdict(self.progress), "networks": self.objective.inference_networks()}
-        save_checkpoint(self.folder / "checkpoints" / "best.pt", state)
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         """Puts everything back from a loaded last.pt.
