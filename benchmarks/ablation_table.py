@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.ablation_grids import Cell
-from depth.analysis import bootstrap_interval, mean_and_spread
+from depth.analysis import mean_and_spread, paired_difference
 
 # A cell's results, one a seed, as ablation_cell.measure_cell leaves them.
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -59,11 +60,7 @@ def difference(
         return None
     each = each[:, complete]
     drives = [name.split()[0] for name, whole in zip(ours[0]["per_image"]["name"], complete, strict=True) if whole]
-    low, high = bootstrap_interval(each.mean(0), drives)
-    seeds = each.mean(1)
-    mean, spread = mean_and_spread(seeds.tolist())
-    agree = bool((seeds > 0).all() or (seeds < 0).all())
-    return {"mean": mean, "low": low, "high": high, "spread": spread, "agree": agree}
+    return asdict(paired_difference(each, drives))
 
 
 _HEADING = (

@@ -176,3 +176,26 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard deviation (n - 1) over seeds; the spread of a single one is NaN."""
     array = np.asarray(values, float)
     return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Mean of per-image differences of two models, with what can be said of its certainty."""
+
+    mean: float  # over pairs of runs and images
+    low: float  # 95 % interval over images, which knows nothing of what the seeds differ by
+    high: float
+    spread: float  # standard deviation of the pairs' means; NaN for one pair
+    agree: bool  # whether the pairs' means have one sign
+
+
+def paired_difference(differences: np.ndarray, groups: Sequence[str] | None) -> PairedDifference:
+    """Summary of differences (S,M) of S pairs of runs, say seeds, on the same M images.
+
+    `groups` is as in `bootstrap_interval`, which the images' differences, averaged over the pairs, go to. Raises
+    ValueError for empty arrays.
+    """
+    low, high = bootstrap_interval(differences.mean(0), groups)
+    pairs = differences.mean(1)
+    mean, spread = mean_and_spread(pairs)
+    return PairedDifference(mean, low, high, spread, bool((pairs > 0).all() or (pairs < 0).all()))

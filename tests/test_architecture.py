@@ -13,7 +13,7 @@ RANKS = {
     "depth.checkpoint": 1, "depth.monodepth2": 1, "depth.run_folder": 1, "depth.pretrained": 1,
     "depth.losses": 2, "depth.dejavu": 2, "depth.protocols": 2, "depth.evaluation": 2,
     "depth.pose_evaluation": 2, "depth.trajectory_plot": 2, "depth.predictors": 2,
-    "depth.report": 2, "depth.frame_sheet": 2, "depth.analysis": 2,
+    "depth.report": 2, "depth.frame_sheet": 2, "depth.analysis": 2, "depth.compare": 3,
     "depth.objective": 3, "depth.accumulation": 3,
     "depth.build": 4, "depth.trainer": 4, "depth.schedule": 0, "depth.stop_signal": 0, "depth.bad_steps": 4,
     "depth.resuming": 4, "depth.monitor": 4, "depth.validation": 4, "depth.threads": 0,
