@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from datasets.locate import DataPlace, default_cache_dir, find_data
-from datasets.sets import evaluation_loader
+from datasets.sets import evaluation_loader, split_frames
 from datasets.splits import Part
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run
@@ -49,6 +49,7 @@ class Source:
     scaling: Scaling
     predictor: Callable[[int], Predictor]  # number of images in the split -> predictor
     record: dict[str, Any]  # plain values for metrics.json
+    trained_on: str | None  # dataset, where it is known
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,11 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     if synthetic:
         training = _images(options, place, protocol, cache_dir, source.size, "train")
         baselines["constant prior"] = _constant_prior(training, images, protocol, source)
-    report = Report(result, place.kind, split, str(source.path), baselines, source.record | {"versions": versions()})
+    in_split = len(split_frames(place, options.eval_split, "test"))
+    report = Report(
+        result, place.kind, split, str(source.path), in_split, options.post_process, source.trained_on, baselines,
+        source.record | {"versions": versions()},
+    )  # fmt: skip
     folder = Path(options.eval_out_dir or source.home / f"evaluation_{split}")
     _write(report, folder, predictor, images)
     return report
@@ -143,6 +148,7 @@ def _model(options: EvaluationOptions, device: torch.device) -> Source:
         scaling=_scaling(options, model),
         predictor=lambda count: predictor,
         record={"post_process": options.post_process, "trained": model.record},
+        trained_on=model.record.get("dataset"),
     )
 
 
@@ -155,6 +161,7 @@ def _stored(options: EvaluationOptions) -> Source:
         scaling=_scaling(options, None),
         predictor=lambda count: StoredPredictions(path, count),
         record={},
+        trained_on=None,
     )
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from datasets.synthetic import WorldSpec, ensure_world
 from depth.cli import parse
 from depth.config import EvaluationOptions
 from depth.evaluation import Scaling
+from depth.report import protocol_line
 from depth.types import UserError
 from evaluate_depth import _scaling, evaluate
 
@@ -38,7 +40,7 @@ def test_evaluates_the_newest_run_and_its_stored_disparities(world, run_folder, 
     folder = run_folder / "evaluation_synthetic"
     assert {path.name for path in folder.iterdir()} == {"metrics.json", "metrics.md", "per_image.csv", "frames.png"}
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["dataset"] == "synthetic" and metrics["images"] == 3
+    assert metrics["dataset"] == "synthetic" and metrics["images"] == metrics["images_in_split"] == 3
     assert metrics["protocol"]["name"] == "synthetic" and metrics["scaling"]["median"] is True
     assert metrics["trained"]["config"]["data"]["height"] == 64
     assert 0 < metrics["baselines"]["constant prior"]["abs_rel"] < metrics["metrics"]["abs_rel"]
@@ -53,6 +55,17 @@ def test_post_processing_changes_the_prediction(world, run_folder, tmp_path):
     options = {"load_weights_folder": str(run_folder), "eval_out_dir": str(tmp_path)}
     plain, flipped = (evaluate(_options(world, post_process=flag, **options)) for flag in (False, True))
     assert plain.result.means["abs_rel"] != flipped.result.means["abs_rel"]
+    assert "post-processed" in protocol_line(flipped) and "post-processed" not in protocol_line(plain)
+
+
+def test_images_that_are_missing_are_counted(world, run_folder, tmp_path):
+    copy = shutil.copytree(world, tmp_path / "world")
+    sorted(copy.glob("*/*/image_02/data/*"))[-1].unlink()
+    out = tmp_path / "out"
+    report = evaluate(_options(copy, load_weights_folder=str(run_folder), eval_out_dir=str(out), skip_missing=True))
+    assert "2 of 3 images" in protocol_line(report)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["images"], metrics["images_in_split"]) == (2, 3)
 
 
 def test_prediction_alone(world, run_folder, tmp_path):

@@ -290,6 +290,7 @@ def test_command_line(run_folder, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*base, str(video), *options], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    assert f"model: {run_folder / 'checkpoints' / 'best.pt'}, 96x64, trained on the embedded world, on" in done.stdout
     assert "3 frames" in done.stdout and "ms per frame" in done.stdout and "clip.json" in done.stdout
     failed = subprocess.run(
         [*base, str(tmp_path / "broken.mp4"), *options], capture_output=True, text=True, env=environment
