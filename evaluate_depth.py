@@ -168,7 +168,8 @@ def _stored(options: EvaluationOptions) -> Source:
 def _scaling(options: EvaluationOptions, model: TrainedModel | None) -> Scaling:
     """Flags first; without them a model that was trained with stereo keeps its unit, any other is median-scaled.
 
-    An original Monodepth2 model's unit is its baseline's; a file does not tell whose it is, so its factor is 1.
+    An original Monodepth2 model's unit is its baseline's; a file does not tell whose it is, so its factor is 1, and
+    the options ask for one of the flags.
     """
     metric = options.eval_stereo or (model is not None and model.stereo and not options.eval_mono)
     factor = options.pred_depth_scale_factor

@@ -174,9 +174,11 @@ class EvaluationOptions(_ModelOptions):
     post_process: bool = False
     """Averages each prediction with the mirrored image's; costs twice the time."""
     save_pred_disps: bool = False
-    """Also writes disps_<split>_split.npy: scaled disparities (N,H,W) in 1/m, float32."""
+    """Also writes disps_<split>_split.npy: inverse depths (N,H,W), float32, in the model's own unit, before any
+    scaling or factor. That is 1/m for models trained with stereo here, 1 / 5.4 m for original stereo models."""
     ext_disp_to_eval: Text = None
-    """Evaluates disparities from such a .npy file instead of a model's."""
+    """Evaluates inverse depths from such a .npy file instead of a model's. Its unit is not in it: needs --eval_mono,
+    --eval_stereo or --disable_median_scaling."""
     no_eval: bool = False
     """Only predicts; with --save_pred_disps."""
     eval_out_dir: Text = None
@@ -195,6 +197,11 @@ class EvaluationOptions(_ModelOptions):
         for name in ("no_eval", "post_process", "load_weights_folder"):  # a file needs no model
             both = self.ext_disp_to_eval and getattr(self, name)
             check(not both, f"--{name} and --ext_disp_to_eval exclude each other")
+        check(
+            self.ext_disp_to_eval is None or self.eval_mono or self.eval_stereo or self.disable_median_scaling,
+            "--ext_disp_to_eval: the file does not tell its unit; add --eval_mono (median scaling) or --eval_stereo "
+            "(metres, as of models trained with stereo; an original one's with --pred_depth_scale_factor 5.4)",
+        )
 
 
 @dataclass(frozen=True)

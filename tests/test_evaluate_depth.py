@@ -47,8 +47,16 @@ def test_evaluates_the_newest_run_and_its_stored_disparities(world, run_folder, 
 
     disparities = run_folder / "disps_synthetic_split.npy"
     assert np.load(disparities).shape == (3, 64, 96)
-    again = evaluate(_options(world, ext_disp_to_eval=str(disparities), eval_out_dir=str(run_folder / "again")))
-    assert again.result.rows == report.result.rows
+    stored = {"ext_disp_to_eval": str(disparities), "eval_mono": True, "eval_out_dir": str(run_folder / "again")}
+    assert evaluate(_options(world, **stored)).result.rows == report.result.rows
+
+
+def test_stored_disparities_of_a_stereo_model_give_its_result(world, tmp_path):
+    run = save_run(tmp_path / "run", use_stereo=True)
+    report = evaluate(_options(world, load_weights_folder=str(run), save_pred_disps=True))
+    stored = {"ext_disp_to_eval": str(run / "disps_synthetic_split.npy"), "eval_stereo": True}
+    again = evaluate(_options(world, eval_out_dir=str(tmp_path), **stored))
+    assert again.result.rows == report.result.rows and not again.result.scaling.median
 
 
 def test_post_processing_changes_the_prediction(world, run_folder, tmp_path):
@@ -87,6 +95,11 @@ def test_prediction_alone(world, run_folder, tmp_path):
             "--load_weights_folder runs/a --ext_disp_to_eval x.npy",
             "--load_weights_folder and --ext_disp_to_eval exclude each other",
         ),
+        (
+            "--ext_disp_to_eval x.npy",
+            "--ext_disp_to_eval: the file does not tell its unit; add --eval_mono (median scaling) or --eval_stereo "
+            "(metres, as of models trained with stereo; an original one's with --pred_depth_scale_factor 5.4)",
+        ),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(line, message):
@@ -98,12 +111,17 @@ def test_options_that_would_be_ignored_are_refused(line, message):
 def test_disparities_of_another_split(world, tmp_path):
     np.save(tmp_path / "disps.npy", np.ones((697, 4, 5), np.float32))
     with pytest.raises(UserError, match="697 predictions, the split has 3"):
-        evaluate(_options(world, ext_disp_to_eval=str(tmp_path / "disps.npy")))
+        evaluate(_options(world, ext_disp_to_eval=str(tmp_path / "disps.npy"), eval_mono=True))
 
 
 MONO = SimpleNamespace(stereo=False, stereo_factor=1.0)
 STEREO = SimpleNamespace(stereo=True, stereo_factor=1.0)
 ORIGINAL_STEREO = SimpleNamespace(stereo=True, stereo_factor=5.4)
+
+
+@pytest.mark.parametrize("flag", ["eval_mono", "eval_stereo", "disable_median_scaling"])
+def test_any_word_on_the_unit_of_a_file_will_do(flag):
+    EvaluationOptions(ext_disp_to_eval="x.npy", **{flag: True})
 
 
 @pytest.mark.parametrize(
