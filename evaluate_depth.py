@@ -10,7 +10,7 @@ Without KITTI data it evaluates on the test drives of the embedded synthetic wor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Source:
     predictor: Callable[[int], Predictor]  # number of images in the split -> predictor
     record: dict[str, Any]  # plain values for metrics.json
     trained_on: str | None  # dataset, where it is known
+    suffix: str  # of the folder for results: what differs from the usual settings
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     say(images.note)
     predictor = source.predictor(images.count)
     if options.save_pred_disps:
-        path = Path(options.eval_out_dir or source.home) / f"disps_{split}_split.npy"
+        flipped = "_post_processed" if options.post_process else ""
+        path = Path(options.eval_out_dir or source.home) / f"disps_{split}_split{flipped}.npy"
         make_folder(path.parent)
         with PredictionWriter(predictor, path, images.count) as writer:
             result = _run(writer, images, protocol, source.scaling, options.no_eval)
@@ -109,7 +111,7 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
         result, place.kind, split, str(source.path), in_split, options.post_process, source.trained_on, baselines,
         source.record | {"versions": versions()},
     )  # fmt: skip
-    folder = Path(options.eval_out_dir or source.home / f"evaluation_{split}")
+    folder = Path(options.eval_out_dir or source.home / f"evaluation_{split}{source.suffix}")
     _write(report, folder, predictor, images)
     return report
 
@@ -149,6 +151,7 @@ def _model(options: EvaluationOptions, device: torch.device) -> Source:
         predictor=lambda count: predictor,
         record={"post_process": options.post_process, "trained": model.record},
         trained_on=model.record.get("dataset"),
+        suffix=_suffix(options, model),
     )
 
 
@@ -162,6 +165,7 @@ def _stored(options: EvaluationOptions) -> Source:
         predictor=lambda count: StoredPredictions(path, count),
         record={},
         trained_on=None,
+        suffix=f"_{path.stem}{_suffix(options, None)}",
     )
 
 
@@ -176,6 +180,17 @@ def _scaling(options: EvaluationOptions, model: TrainedModel | None) -> Scaling:
     if factor is None:
         factor = model.stereo_factor if metric and model is not None else 1.0
     return Scaling(median=not (metric or options.disable_median_scaling), factor=factor)
+
+
+def _suffix(options: EvaluationOptions, model: TrainedModel | None) -> str:
+    """The settings that are not the default, in a folder's name, so that no evaluation replaces another kind's."""
+    scaling, usual = _scaling(options, model), _scaling(EvaluationOptions(), model)
+    words = ["_post_processed"] if options.post_process else []
+    if scaling.median != usual.median:
+        words.append("_median" if scaling.median else "_no_median")
+    if scaling.factor != _scaling(replace(options, pred_depth_scale_factor=None), model).factor:
+        words.append(f"_times_{scaling.factor:g}")
+    return "".join(words)
 
 
 def _images(

@@ -174,15 +174,17 @@ class EvaluationOptions(_ModelOptions):
     post_process: bool = False
     """Averages each prediction with the mirrored image's; costs twice the time."""
     save_pred_disps: bool = False
-    """Also writes disps_<split>_split.npy: inverse depths (N,H,W), float32, in the model's own unit, before any
-    scaling or factor. That is 1/m for models trained with stereo here, 1 / 5.4 m for original stereo models."""
+    """Also writes disps_<split>_split.npy (with --post_process, ..._post_processed.npy): inverse depths (N,H,W),
+    float32, in the model's own unit, before any scaling or factor. That is 1/m for models trained with stereo here,
+    1 / 5.4 m for original stereo models."""
     ext_disp_to_eval: Text = None
     """Evaluates inverse depths from such a .npy file instead of a model's. Its unit is not in it: needs --eval_mono,
     --eval_stereo or --disable_median_scaling."""
     no_eval: bool = False
     """Only predicts; with --save_pred_disps."""
     eval_out_dir: Text = None
-    """Folder for metrics.json, the table, the pictures. Default: <run>/evaluation_<split>."""
+    """Folder for metrics.json, the table, the pictures. Default: <run>/evaluation_<split>, and what differs from the
+    default settings behind it: _post_processed, _median, _no_median, _times_FACTOR, the name of a .npy file."""
     skip_missing: bool = False
     """Evaluates the images that are there, and prints how many, instead of stopping with a list."""
 

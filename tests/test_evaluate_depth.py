@@ -12,7 +12,7 @@ from depth.config import EvaluationOptions
 from depth.evaluation import Scaling
 from depth.report import protocol_line
 from depth.types import UserError
-from evaluate_depth import _scaling, evaluate
+from evaluate_depth import _scaling, _suffix, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +55,20 @@ def test_stored_disparities_of_a_stereo_model_give_its_result(world, tmp_path):
     run = save_run(tmp_path / "run", use_stereo=True)
     report = evaluate(_options(world, load_weights_folder=str(run), save_pred_disps=True))
     stored = {"ext_disp_to_eval": str(run / "disps_synthetic_split.npy"), "eval_stereo": True}
-    again = evaluate(_options(world, eval_out_dir=str(tmp_path), **stored))
+    again = evaluate(_options(world, **stored))
+    assert (run / "evaluation_synthetic_disps_synthetic_split_no_median" / "metrics.json").is_file()
     assert again.result.rows == report.result.rows and not again.result.scaling.median
 
 
 def test_post_processing_changes_the_prediction(world, run_folder, tmp_path):
-    options = {"load_weights_folder": str(run_folder), "eval_out_dir": str(tmp_path)}
+    run = shutil.copytree(run_folder / "checkpoints", tmp_path / "run")
+    options = {"load_weights_folder": str(run), "save_pred_disps": True}
     plain, flipped = (evaluate(_options(world, post_process=flag, **options)) for flag in (False, True))
     assert plain.result.means["abs_rel"] != flipped.result.means["abs_rel"]
     assert "post-processed" in protocol_line(flipped) and "post-processed" not in protocol_line(plain)
+    names = {"evaluation_synthetic", "disps_synthetic_split.npy"}
+    names |= {"evaluation_synthetic_post_processed", "disps_synthetic_split_post_processed.npy"}
+    assert {path.name for path in run.iterdir()} == {"best.pt", *names}
 
 
 def test_images_that_are_missing_are_counted(world, run_folder, tmp_path):
@@ -140,3 +145,23 @@ def test_any_word_on_the_unit_of_a_file_will_do(flag):
 )
 def test_scaling_flags(model, flags, expected):
     assert _scaling(EvaluationOptions(**flags), model) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "suffix"),
+    [
+        (MONO, {}, ""),
+        (MONO, {"eval_mono": True}, ""),
+        (MONO, {"post_process": True}, "_post_processed"),
+        (MONO, {"disable_median_scaling": True, "pred_depth_scale_factor": 30.0}, "_no_median_times_30"),
+        (STEREO, {}, ""),
+        (STEREO, {"eval_mono": True, "post_process": True}, "_post_processed_median"),
+        (ORIGINAL_STEREO, {"eval_stereo": True}, ""),
+        (ORIGINAL_STEREO, {"eval_mono": True}, "_median"),
+        (ORIGINAL_STEREO, {"pred_depth_scale_factor": 5.4}, ""),
+        (None, {"eval_mono": True}, ""),
+        (None, {"eval_stereo": True, "pred_depth_scale_factor": 5.4}, "_no_median_times_5.4"),
+    ],
+)
+def test_other_settings_have_a_folder_of_their_own(model, flags, suffix):
+    assert _suffix(EvaluationOptions(**flags), model) == suffix
