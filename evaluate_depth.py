@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import evaluation_loader, split_frames
-from datasets.splits import Part
+from datasets.splits import Part, split_name
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run
 from depth.cli import parse, run
@@ -76,10 +76,11 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
         raise UserError("--save_pred_disps and --ext_disp_to_eval take one process: leave out torchrun")
     say = print if process.is_main else _silent
     cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
+    named = split_name(options.eval_split)  # an unknown split is an error on the embedded world too
     place = find_data(options.data_path, "synthetic" if options.eval_split == "synthetic" else "kitti", cache_dir)
     say(place.note)
     synthetic = place.kind == "synthetic"
-    split = "synthetic" if synthetic else Path(options.eval_split).stem
+    split = "synthetic" if synthetic else named
     # A split of the user's own is evaluated as eigen is, against the scans.
     protocol = PROTOCOLS[split if synthetic or split == "eigen_benchmark" else "eigen"]
     source = _stored(options) if options.ext_disp_to_eval else _model(options, process.device)

@@ -161,7 +161,8 @@ class EvaluationOptions(_ModelOptions):
     """Options of evaluate_depth.py: what is evaluated, on what, and how."""
 
     eval_split: str = "eigen"
-    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), or a split's folder or file."""
+    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), synthetic (the embedded world's
+    test drives), or a split's folder or file."""
     eval_mono: bool = False
     """Median scaling per image; the default for models trained without stereo."""
     eval_stereo: bool = False
@@ -211,7 +212,7 @@ class PoseOptions(_ModelOptions):
     """Options of evaluate_pose.py: which trajectories are evaluated, and with what."""
 
     eval_split: str = "odom_9"
-    """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), or a
-    split's folder or file whose frames follow each other."""
+    """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), synthetic
+    (the embedded world's test drives), or a split's folder or file whose frames follow each other."""
     eval_out_dir: Text = None
     """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>."""

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kitti_layout import DRIVE, write_raw, write_scan
 from tiny_run import save_run
 
 from datasets.synthetic import WorldSpec, ensure_world
@@ -79,6 +80,26 @@ def test_images_that_are_missing_are_counted(world, run_folder, tmp_path):
     assert "2 of 3 images" in protocol_line(report)
     metrics = json.loads((out / "metrics.json").read_text())
     assert (metrics["images"], metrics["images_in_split"]) == (2, 3)
+
+
+def test_a_split_given_as_its_test_file_keeps_its_protocol(run_folder, tmp_path):
+    """Of a frame with a scan alone there is ground truth for a split of one's own, and none for eigen_benchmark."""
+    data = write_raw(tmp_path / "data", range(1))
+    write_scan(data, 0, [(10, 0, -1), (12, 1, -1)])
+    options = {"load_weights_folder": str(run_folder), "eval_out_dir": str(tmp_path / "out")}
+    for name in ("mine", "eigen_benchmark"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test.txt").write_text(f"{DRIVE} l 0\n")
+    options |= {"cache_dir": str(tmp_path / "cache")}
+    report = evaluate(_options(data, eval_split=str(tmp_path / "mine" / "test.txt"), **options))
+    assert report.split == "mine" and report.result.protocol.name == "eigen"
+    with pytest.raises(UserError, match="none of them has ground truth"):
+        evaluate(_options(data, eval_split=str(tmp_path / "eigen_benchmark" / "test.txt"), **options))
+
+
+def test_an_unknown_split_is_an_error_on_the_embedded_world_too(world, run_folder):
+    with pytest.raises(UserError, match=r"unknown split 'nonsense'.* eigen,.* synthetic"):
+        evaluate(_options(world, load_weights_folder=str(run_folder), eval_split="nonsense"))
 
 
 def test_prediction_alone(world, run_folder, tmp_path):

@@ -169,6 +169,11 @@ def test_a_model_without_a_pose_network(world, tmp_path):
         evaluate(PoseOptions(data_path=str(world), load_weights_folder=str(run), num_workers=0, device="cpu"))
 
 
+def test_an_unknown_split_is_an_error_on_the_embedded_world_too(world):
+    with pytest.raises(UserError, match="unknown split 'nonsense'"):
+        evaluate(PoseOptions(data_path=str(world), eval_split="nonsense", num_workers=0, device="cpu"))
+
+
 def test_options_are_checked():
     with pytest.raises(UserError, match="--batch_size"):
         PoseOptions(batch_size=0)
