@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_run import save_run
 
 import depth
@@ -15,6 +16,7 @@ from datasets.media import find_clips
 from depth.api import DepthModel
 from depth.cli import parse
 from depth.predict_options import PredictOptions, ScaleChoice, parse_scale
+from depth.prediction_files import SideBySide
 from depth.stop_signal import StopSignal
 from depth.types import UserError
 from predict import predict
@@ -264,6 +266,45 @@ def test_broken_image_in_a_folder_is_named(run_folder, tmp_path):
     (folder / "3.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(UserError, match="3.png"):
         _predict(run_folder, tmp_path, folder)
+
+
+def test_floating_point_tiff_is_named(run_folder, tmp_path):
+    Image.fromarray(np.ones((8, 9), np.float32)).save(tmp_path / "heights.tif")
+    with pytest.raises(UserError, match=r"heights.tif holds floating-point pixels: save it with 8 or 16 bits"):
+        _predict(run_folder, tmp_path, tmp_path / "heights.tif")
+
+
+def test_picture_beyond_jpegs_limit(run_folder, tmp_path):
+    cv2.imwrite(str(tmp_path / "line.png"), np.zeros((2, 65_501, 3), np.uint8))
+    with pytest.raises(UserError, match=r"line: a colour picture of 65501x2 .* 65,500 .*--write png npy"):
+        _predict(run_folder, tmp_path, tmp_path / "line.png")
+    assert _names(tmp_path / "out") == ["line.json"]
+    _predict(run_folder, tmp_path, tmp_path / "line.png", write=("png", "npy"))
+    assert np.load(tmp_path / "out" / "line_depth.npy").shape == (2, 65_501)
+
+
+def _side_by_side(path):
+    video = SideBySide(path, 10)
+    for index in range(2):
+        video.add(_picture(index), _picture(index))
+    return video
+
+
+def test_a_video_that_is_not_whole_does_not_get_its_name(tmp_path, capfd):
+    damaged, short = _side_by_side(tmp_path / "damaged.mp4"), _side_by_side(tmp_path / "short.mp4")
+    damaged.writer.release()
+    damaged.aside.write_bytes(damaged.aside.read_bytes()[:-200])
+    short.frames = 3
+    for video, count in ((damaged, "0 of 2"), (short, "2 of 3")):
+        with pytest.raises(UserError, match=f"{video.path.name} cannot be written: {count} frames can be read back"):
+            video.finish()
+        video.close()
+    taken = _side_by_side(tmp_path / "taken.mp4")
+    (tmp_path / "taken.mp4" / "inside").mkdir(parents=True)
+    with pytest.raises(UserError, match="taken.mp4 cannot be written: "):
+        taken.finish()
+    taken.close()
+    assert _names(tmp_path) == ["taken.mp4"] and capfd.readouterr() == ("", "")
 
 
 def test_clips_of_folders_and_globs(tmp_path):
