@@ -201,7 +201,7 @@ class EvaluationOptions(_ModelOptions):
             both = self.ext_disp_to_eval and getattr(self, name)
             check(not both, f"--{name} and --ext_disp_to_eval exclude each other")
         check(
-            self.ext_disp_to_eval is None or self.eval_mono or self.eval_stereo or self.disable_median_scaling,
+            not self.ext_disp_to_eval or self.eval_mono or self.eval_stereo or self.disable_median_scaling,
             "--ext_disp_to_eval: the file does not tell its unit; add --eval_mono (median scaling) or --eval_stereo "
             "(metres, as of models trained with stereo; an original one's with --pred_depth_scale_factor 5.4)",
         )

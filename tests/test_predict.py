@@ -317,9 +317,27 @@ def test_clips_of_folders_and_globs(tmp_path):
     assert (clip.name, clip.count) == ("frames", 11)
     assert [frame.name for frame in clip.frames()] == [str(index) for index in range(11)]
     (clip,) = find_clips([str(folder / "1*.png")])
-    assert [frame.name for frame in clip.frames()] == ["1", "10"]
+    assert [frame.name for frame in clip.frames()] == ["1", "10"] and clip.name == "frames"
     names = [clip.name for clip in find_clips([str(folder / "1.png"), str(folder), str(folder / "1.png")])]
     assert names == ["1", "frames", "1_2"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["left/*.png", "right/*.png"], ["left", "right"]),
+        (["right", "right/*.png"], ["right", "right_2"]),
+        (["../clips/*/0.png"], ["clips"]),
+        (["left/../right/[0].png"], ["right"]),
+        (["**/0.png"], ["clips"]),
+    ],
+)
+def test_a_glob_is_called_after_its_folder(tmp_path, monkeypatch, patterns, names):
+    (tmp_path / "clips").mkdir()
+    for name in ("left", "right"):
+        _folder(tmp_path / "clips" / name, ((4, 4),))
+    monkeypatch.chdir(tmp_path / "clips")
+    assert [clip.name for clip in find_clips(patterns)] == names
 
 
 def test_command_line(run_folder, tmp_path):
