@@ -69,7 +69,7 @@ def evaluate(options: PoseOptions) -> list[Result]:
     print(f"model: {model.path}")
     refs = split_frames(place, options.eval_split, "test")
     source = open_source(place.root, refs)
-    print(select_available(source, refs)[1])
+    print(select_available(source, refs, skip_missing=None)[1])
     device = choose_device(options.device)
     pose_net = model.pose_net.to(device)
     results = []

@@ -132,6 +132,10 @@ def test_evaluates_the_odometry_layout(tmp_path, capsys):
     assert json.loads((run / "poses_short" / "metrics.json").read_text())["dataset"] == "kitti"
     with pytest.raises(UserError, match="none of the 1,591 frames"):
         evaluate(replace(options, data_path=str(tmp_path), eval_split="odom_9"))
+    (tmp_path / "long.txt").write_text("09 l 0-5\n")
+    with pytest.raises(UserError, match="3 of 6 frames .* download them:\n") as caught:
+        evaluate(replace(options, eval_split=str(tmp_path / "long.txt")))
+    assert "--skip_missing" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
