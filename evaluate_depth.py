@@ -10,7 +10,7 @@ Without KITTI data it evaluates on the test drives of the embedded synthetic wor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ import torch
 from tqdm import tqdm
 
 from datasets.locate import DataPlace, default_cache_dir, find_data
-from datasets.sets import evaluation_loader
-from datasets.splits import Part
+from datasets.sets import evaluation_loader, split_frames
+from datasets.splits import Part, split_name
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run
 from depth.cli import parse, run
@@ -49,6 +49,8 @@ class Source:
     scaling: Scaling
     predictor: Callable[[int], Predictor]  # number of images in the split -> predictor
     record: dict[str, Any]  # plain values for metrics.json
+    trained_on: str | None  # dataset, where it is known
+    suffix: str  # of the folder for results: what differs from the usual settings
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
         raise UserError("--save_pred_disps and --ext_disp_to_eval take one process: leave out torchrun")
     say = print if process.is_main else _silent
     cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
+    named = split_name(options.eval_split)  # an unknown split is an error on the embedded world too
     place = find_data(options.data_path, "synthetic" if options.eval_split == "synthetic" else "kitti", cache_dir)
     say(place.note)
     synthetic = place.kind == "synthetic"
-    split = "synthetic" if synthetic else Path(options.eval_split).stem
+    split = "synthetic" if synthetic else named
     # A split of the user's own is evaluated as eigen is, against the scans.
     protocol = PROTOCOLS[split if synthetic or split == "eigen_benchmark" else "eigen"]
     source = _stored(options) if options.ext_disp_to_eval else _model(options, process.device)
@@ -86,7 +89,8 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     say(images.note)
     predictor = source.predictor(images.count)
     if options.save_pred_disps:
-        path = Path(options.eval_out_dir or source.home) / f"disps_{split}_split.npy"
+        flipped = "_post_processed" if options.post_process else ""
+        path = Path(options.eval_out_dir or source.home) / f"disps_{split}_split{flipped}.npy"
         make_folder(path.parent)
         with PredictionWriter(predictor, path, images.count) as writer:
             result = _run(writer, images, protocol, source.scaling, options.no_eval)
@@ -103,8 +107,12 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     if synthetic:
         training = _images(options, place, protocol, cache_dir, source.size, "train")
         baselines["constant prior"] = _constant_prior(training, images, protocol, source)
-    report = Report(result, place.kind, split, str(source.path), baselines, source.record | {"versions": versions()})
-    folder = Path(options.eval_out_dir or source.home / f"evaluation_{split}")
+    in_split = len(split_frames(place, options.eval_split, "test"))
+    report = Report(
+        result, place.kind, split, str(source.path), in_split, options.post_process, source.trained_on, baselines,
+        source.record | {"versions": versions()},
+    )  # fmt: skip
+    folder = Path(options.eval_out_dir or source.home / f"evaluation_{split}{source.suffix}")
     _write(report, folder, predictor, images)
     return report
 
@@ -143,6 +151,8 @@ def _model(options: EvaluationOptions, device: torch.device) -> Source:
         scaling=_scaling(options, model),
         predictor=lambda count: predictor,
         record={"post_process": options.post_process, "trained": model.record},
+        trained_on=model.record.get("dataset"),
+        suffix=_suffix(options, model),
     )
 
 
@@ -155,19 +165,33 @@ def _stored(options: EvaluationOptions) -> Source:
         scaling=_scaling(options, None),
         predictor=lambda count: StoredPredictions(path, count),
         record={},
+        trained_on=None,
+        suffix=f"_{path.stem}{_suffix(options, None)}",
     )
 
 
 def _scaling(options: EvaluationOptions, model: TrainedModel | None) -> Scaling:
     """Flags first; without them a model that was trained with stereo keeps its unit, any other is median-scaled.
 
-    An original Monodepth2 model's unit is its baseline's; a file does not tell whose it is, so its factor is 1.
+    An original Monodepth2 model's unit is its baseline's; a file does not tell whose it is, so its factor is 1, and
+    the options ask for one of the flags.
     """
     metric = options.eval_stereo or (model is not None and model.stereo and not options.eval_mono)
     factor = options.pred_depth_scale_factor
     if factor is None:
         factor = model.stereo_factor if metric and model is not None else 1.0
     return Scaling(median=not (metric or options.disable_median_scaling), factor=factor)
+
+
+def _suffix(options: EvaluationOptions, model: TrainedModel | None) -> str:
+    """The settings that are not the default, in a folder's name, so that no evaluation replaces another kind's."""
+    scaling, usual = _scaling(options, model), _scaling(EvaluationOptions(), model)
+    words = ["_post_processed"] if options.post_process else []
+    if scaling.median != usual.median:
+        words.append("_median" if scaling.median else "_no_median")
+    if scaling.factor != _scaling(replace(options, pred_depth_scale_factor=None), model).factor:
+        words.append(f"_times_{scaling.factor:g}")
+    return "".join(words)
 
 
 def _images(

@@ -24,6 +24,7 @@ from datasets.poses import PoseSequence, SequenceImages, format_poses, load_sequ
 from datasets.sampler import make_loader
 from datasets.sets import open_source, split_frames
 from datasets.sources import select_available
+from datasets.splits import split_name
 from depth.build import TrainedModel, load_trained
 from depth.checkpoint import newest_run
 from depth.cli import parse, run
@@ -57,9 +58,10 @@ def main() -> None:
 def evaluate(options: PoseOptions) -> list[Result]:
     """Everything from options to files."""
     cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
+    named = split_name(options.eval_split)  # an unknown split is an error on the embedded world too
     place = find_data(options.data_path, "synthetic" if options.eval_split == "synthetic" else "kitti", cache_dir)
     print(place.note)
-    split = "synthetic" if place.kind == "synthetic" else Path(options.eval_split).stem
+    split = "synthetic" if place.kind == "synthetic" else named
     home = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
     model = load_trained(home)
     if model.pose_net is None:
@@ -67,7 +69,7 @@ def evaluate(options: PoseOptions) -> list[Result]:
     print(f"model: {model.path}")
     refs = split_frames(place, options.eval_split, "test")
     source = open_source(place.root, refs)
-    print(select_available(source, refs)[1])
+    print(select_available(source, refs, skip_missing=None)[1])
     device = choose_device(options.device)
     pose_net = model.pose_net.to(device)
     results = []

@@ -33,7 +33,7 @@ from depth.pictures import read_picture, resize_picture
 from depth.pointcloud import camera_height
 from depth.predict_options import PredictOptions, parse_scale
 from depth.prediction_files import Colouring, FrameFiles, SideBySide, colouring_of, frame_record, write_sidecar
-from depth.report import make_folder
+from depth.report import make_folder, trained_on
 from depth.stop_signal import StopSignal
 from depth.threads import WriteBehind, read_ahead
 from depth.types import UserError
@@ -108,7 +108,8 @@ def predict(options: PredictOptions, stop: StopSignal | None = None) -> Summary:
     job = Job(options, load_model(_checkpoint(options), options.device), camera)
     if parse_scale(options.scale_from).kind != "camera_height":
         scale_of_model(parse_scale(options.scale_from), job.model)  # complains before any work is done
-    print(f"model: {job.model.trained.path}, {job.model.width}x{job.model.height}, on {job.model.device}")
+    facts = [f"{job.model.width}x{job.model.height}", trained_on(job.model.trained.record.get("dataset"))]
+    print(f"model: {', '.join([str(job.model.trained.path), *filter(None, facts)])}, on {job.model.device}")
     make_folder(Path(options.out))
     # Its threads would fight with the network's; ours already keep the cores busy.
     cv2.setNumThreads(1)

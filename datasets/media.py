@@ -7,6 +7,7 @@ decoded in order while they are asked for.
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -47,8 +48,9 @@ class Pictures:
 def find_pictures(inputs: Sequence[str]) -> list[Pictures]:
     """What the user named, as clips in that order.
 
-    A folder is one clip of its images, or, where it has none, a clip per video; a glob is one clip of the images and
-    a clip per video; a single image is a clip of its own. Raises UserError where nothing is found or it is neither.
+    A folder is one clip of its images, or, where it has none, a clip per video; a glob is one clip of the images,
+    called after the folder in which it begins, and a clip per video; a single image is a clip of its own. Raises
+    UserError where nothing is found or it is neither.
     """
     clips: list[Pictures] = []
     names: set[str] = set()
@@ -72,8 +74,14 @@ def _find(text: str, names: set[str]) -> list[Pictures]:
         return [_camera(int(text), names)]
     if glob.has_magic(text):
         found = [Path(each) for each in glob.glob(os.path.expanduser(text), recursive=True)]
-        return _several(sorted(found, key=lambda p: (str(p.parent), natural_order(p))), "glob", text, names)
+        return _several(sorted(found, key=lambda p: (str(p.parent), natural_order(p))), _above(path), text, names)
     raise UserError(f"{text} does not exist: name an image, a folder, a glob in quotes, a video or a camera's number")
+
+
+def _above(pattern: Path) -> str:
+    """The name of the folder in which a glob begins: of frames/*.png and frames/*/left.png it is frames."""
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts)
+    return Path(os.path.abspath(Path(*fixed))).name or "root"
 
 
 def _single(path: Path, text: str, names: set[str]) -> Pictures:

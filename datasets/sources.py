@@ -49,7 +49,7 @@ def select_available(
     source: FrameSource,
     refs: Sequence[FrameRef],
     offsets: Iterable[int] = (),
-    skip_missing: bool = False,
+    skip_missing: bool | None = False,
     also: Callable[[FrameRef], bool] | None = None,
 ) -> tuple[list[FrameRef], str]:
     """The frames that can be used, and one line that says how many of how many that is.
@@ -58,7 +58,7 @@ def select_available(
         source: where the frames are looked for.
         refs: the wanted frames.
         offsets: a frame's sources must be there too: offsets in time, 0 for the other camera.
-        skip_missing: go on with what is there instead of raising.
+        skip_missing: go on with what is there instead of raising. None: do not, and the command has no flag for it.
         also: what else a frame needs, e.g. ground truth.
 
     Raises:
@@ -74,7 +74,7 @@ def select_available(
     drives = len({ref.folder for ref in usable})
     report = f"{len(usable):,} of {len(refs):,} frames in {drives} of {len({r.folder for r in refs})} drives"
     if len(usable) < len(refs) and not skip_missing:
-        raise UserError(_missing_list(source, refs, usable))
+        raise UserError(_missing_list(source, refs, usable, has_flag=skip_missing is not None))
     return usable, f"{report} are under {source.root}"
 
 
@@ -103,12 +103,12 @@ def _nothing_there(
     return f"{len(neighbours):,} frames of the split are under {source.root}, but none of them has ground truth"
 
 
-def _missing_list(source: FrameSource, refs: Sequence[FrameRef], usable: Sequence[FrameRef]) -> str:
+def _missing_list(source: FrameSource, refs: Sequence[FrameRef], usable: Sequence[FrameRef], has_flag: bool) -> str:
     wanted, there = Counter(ref.folder for ref in refs), Counter(ref.folder for ref in usable)
     short = [folder for folder in wanted if there[folder] < wanted[folder]]
     lines = [
         f"{len(refs) - len(usable):,} of {len(refs):,} frames (or what goes with them) are missing under "
-        f"{source.root}; download them, or go on without with --skip_missing:"
+        f"{source.root}; download them{', or go on without with --skip_missing' if has_flag else ''}:"
     ]
     for folder in short[:_DRIVES_LISTED]:
         gone = wanted[folder] - there[folder]

@@ -12,6 +12,7 @@ they are. Blank lines and what follows a `#` are left out. Folders are relative 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,18 @@ def has_part(name_or_file: str | Path, part: Part) -> bool:
         return False
 
 
+def split_name(name_or_file: str | Path) -> str:
+    """What a split is called in results: its folder's name, or its file's.
+
+    A file that is called after a part, like splits/eigen_benchmark/test.txt, is one of its folder's. Raises UserError
+    for an unknown split.
+    """
+    place = Path(os.path.abspath(_known_place(name_or_file)))
+    if place.is_dir():
+        return place.name
+    return place.parent.name if _part_of(place) else place.stem
+
+
 def parse_split(path: Path) -> list[FrameRef]:
     """Reads one split file. Raises UserError with file and line number for anything that is not in the notation."""
     try:
@@ -127,7 +140,7 @@ def _part_file(name_or_file: str | Path, part: Part) -> Path:
         if part not in present:
             raise UserError(f"split {place.name!r} has no {part} part; it has {', '.join(present) or 'no part at all'}")
         return present[part]
-    own_part = next((p for p in parts if place.stem in (p, f"{p}_files")), None)
+    own_part = _part_of(place)
     if own_part not in (None, part):
         beside = place.with_name(place.name.replace(own_part, part, 1))
         if beside.is_file():
@@ -136,6 +149,11 @@ def _part_file(name_or_file: str | Path, part: Part) -> Path:
     if own_part is None and part == "val":
         raise UserError(f"the split file {place} has no val part: give a folder with train.txt and val.txt")
     return place
+
+
+def _part_of(file: Path) -> Part | None:
+    """The part that a single split file is called after."""
+    return next((part for part in get_args(Part) if file.stem in (part, f"{part}_files")), None)
 
 
 def _parse_line(words: list[str]) -> tuple[str, list[range], str]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth.types import UserError
+from depth.types import UserError, reason_of
 
 FORMAT = "dejavu-depth/1"
 
@@ -78,8 +78,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"no checkpoint at {path}") from None
     except Exception as error:  # whatever the restricted reader trips over in foreign bytes, the file is at fault
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{path} is damaged or not a checkpoint: {reason}") from None
+        raise UserError(f"{path} is damaged or not a checkpoint: {reason_of(error)}") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this project (format {FORMAT})")
     return state

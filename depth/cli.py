@@ -36,9 +36,10 @@ def parse(
         default: what flags that are not given are; default the dataclass's own defaults.
 
     Raises:
-        UserError: a flag or a value that is not known, in one line.
+        UserError: a flag or a value that is not known, or an empty value, in one line.
         SystemExit: after --help.
     """
+    _refuse_empty(sys.argv[1:] if arguments is None else arguments)
     _flow_help(options)
     complaint = io.StringIO()
     try:
@@ -55,6 +56,16 @@ def parse(
         if stop.code:
             raise UserError(_one_line(complaint.getvalue())) from None
         raise
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An unset variable of the shell, --checkpoint "$RUN", must not pass for a flag that was not given."""
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        flag, equals, value = argument.partition("=")
+        if flag.startswith("--") and equals and not value:
+            raise UserError(f"{flag} is empty")
+        if not argument:
+            raise UserError(f"{before} is empty" if before.startswith("--") else "an argument is empty")
 
 
 @functools.cache  # it changes the class: once is enough

@@ -161,7 +161,8 @@ class EvaluationOptions(_ModelOptions):
     """Options of evaluate_depth.py: what is evaluated, on what, and how."""
 
     eval_split: str = "eigen"
-    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), or a split's folder or file."""
+    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), synthetic (the embedded world's
+    test drives), or a split's folder or file."""
     eval_mono: bool = False
     """Median scaling per image; the default for models trained without stereo."""
     eval_stereo: bool = False
@@ -174,13 +175,17 @@ class EvaluationOptions(_ModelOptions):
     post_process: bool = False
     """Averages each prediction with the mirrored image's; costs twice the time."""
     save_pred_disps: bool = False
-    """Also writes disps_<split>_split.npy: scaled disparities (N,H,W) in 1/m, float32."""
+    """Also writes disps_<split>_split.npy (with --post_process, ..._post_processed.npy): inverse depths (N,H,W),
+    float32, in the model's own unit, before any scaling or factor. That is 1/m for models trained with stereo here,
+    1 / 5.4 m for original stereo models."""
     ext_disp_to_eval: Text = None
-    """Evaluates disparities from such a .npy file instead of a model's."""
+    """Evaluates inverse depths from such a .npy file instead of a model's. Its unit is not in it: needs --eval_mono,
+    --eval_stereo or --disable_median_scaling."""
     no_eval: bool = False
     """Only predicts; with --save_pred_disps."""
     eval_out_dir: Text = None
-    """Folder for metrics.json, the table, the pictures. Default: <run>/evaluation_<split>."""
+    """Folder for metrics.json, the table, the pictures. Default: <run>/evaluation_<split>, and what differs from the
+    default settings behind it: _post_processed, _median, _no_median, _times_FACTOR, the name of a .npy file."""
     skip_missing: bool = False
     """Evaluates the images that are there, and prints how many, instead of stopping with a list."""
 
@@ -195,6 +200,11 @@ class EvaluationOptions(_ModelOptions):
         for name in ("no_eval", "post_process", "load_weights_folder"):  # a file needs no model
             both = self.ext_disp_to_eval and getattr(self, name)
             check(not both, f"--{name} and --ext_disp_to_eval exclude each other")
+        check(
+            not self.ext_disp_to_eval or self.eval_mono or self.eval_stereo or self.disable_median_scaling,
+            "--ext_disp_to_eval: the file does not tell its unit; add --eval_mono (median scaling) or --eval_stereo "
+            "(metres, as of models trained with stereo; an original one's with --pred_depth_scale_factor 5.4)",
+        )
 
 
 @dataclass(frozen=True)
@@ -202,7 +212,7 @@ class PoseOptions(_ModelOptions):
     """Options of evaluate_pose.py: which trajectories are evaluated, and with what."""
 
     eval_split: str = "odom_9"
-    """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), or a
-    split's folder or file whose frames follow each other."""
+    """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), synthetic
+    (the embedded world's test drives), or a split's folder or file whose frames follow each other."""
     eval_out_dir: Text = None
     """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>."""

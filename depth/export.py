@@ -32,6 +32,7 @@ from depth.types import UserError
 
 TOLERANCE = 1e-4  # largest difference to PyTorch, 1 / unit
 _SUFFIX = {"onnx": ".onnx", "torchscript": ".torchscript.pt"}
+_MARK = "normalisation is inside"  # in the description that every exported file holds
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 Runner = Callable[[Tensor], np.ndarray]
@@ -69,8 +70,8 @@ def export(options: ExportOptions) -> tuple[Path, float]:
         The file, and the largest difference of its inverse depths to PyTorch's, 1 / unit.
 
     Raises:
-        UserError: there is no such model, the `export` extra is not installed, the file cannot be written or does
-            not agree.
+        UserError: there is no such model, the `export` extra is not installed, the file cannot be written, does not
+            agree, or would replace one that is no earlier export.
     """
     if options.format == "onnx":
         _check_extra()
@@ -79,6 +80,8 @@ def export(options: ExportOptions) -> tuple[Path, float]:
         raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
     trained = load_trained(place)
     path = Path(options.output) if options.output else default_output(place, options.format)
+    if path.is_file() and not _is_export(path):
+        raise UserError(f"{path} is there and no earlier export: it is kept; name another file with --output")
     net = ExportedNet(trained).eval()
     try:
         write, load = (_write_onnx, _load_onnx) if options.format == "onnx" else (_write_torchscript, _load_torchscript)
@@ -94,6 +97,14 @@ def export(options: ExportOptions) -> tuple[Path, float]:
     return path, difference
 
 
+def _is_export(path: Path) -> bool:
+    """Whether a file is what this command writes: both formats hold the description as plain bytes."""
+    try:
+        return _MARK.encode() in path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
 def default_output(place: Path, format: str) -> Path:
     """model.onnx or model.torchscript.pt in a run's folder, or a checkpoint's name with that ending beside it."""
     return place / f"model{_SUFFIX[format]}" if place.is_dir() else place.with_suffix(_SUFFIX[format])
@@ -105,7 +116,7 @@ def description(trained: TrainedModel) -> dict[str, str]:
     factor = trained.stereo_factor if trained.stereo else 1.0
     size = f"{trained.height},{trained.width}"
     return {
-        "input": f"image: float32 (batch,3,{size}), RGB in [0,1], resized to this size; normalisation is inside",
+        "input": f"image: float32 (batch,3,{size}), RGB in [0,1], resized to this size; {_MARK}",
         "output": f"inverse_depth: float32 (batch,1,{size}), 1 / {unit}; depth = 1 / inverse_depth",
         "height": str(trained.height),
         "width": str(trained.width),

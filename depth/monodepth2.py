@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torchvision import models
 
-from depth.types import UserError
+from depth.types import UserError, reason_of
 
 _CLASSIFIER = ("encoder.fc.weight", "encoder.fc.bias")
 _SCALARS = ("height", "width", "use_stereo")
@@ -91,8 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file fails in nearly any way inside the unpickler
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{path} is damaged or not a file of weights: {reason}") from error
+        raise UserError(f"{path} is damaged or not a file of weights: {reason_of(error)}") from None
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise UserError(f"{path} is not a Monodepth2 file: it holds no table of named weights")
     return dict(state)

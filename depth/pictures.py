@@ -33,7 +33,7 @@ def read_picture(path: Path) -> np.ndarray:
             if image.width * image.height > _MAX_PIXELS:
                 raise UserError(f"{path}: {image.width}x{image.height} pixels are too many")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(ImageOps.exif_transpose(image), path)
     except Image.UnidentifiedImageError:
         raise UserError(f"{path} is no image, or its header is damaged (known: {', '.join(_FORMATS)})") from None
     except (Image.DecompressionBombError, *_DAMAGE) as error:
@@ -68,13 +68,13 @@ def resize_picture(picture: np.ndarray, height: int, width: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
+def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
     """Pillow clips 16-bit grey and float pictures where it should scale, hence the first two cases."""
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64).clip(0, 65535).astype(np.uint16)
         return as_picture(grey)
     if image.mode == "F":
-        raise UserError(f"{image.filename} holds floating-point pixels: save it with 8 or 16 bits")
+        raise UserError(f"{path} holds floating-point pixels: save it with 8 or 16 bits")
     return np.array(image.convert("RGB"))
 
 

@@ -6,10 +6,11 @@ Everything is written aside and renamed, without waiting for the disk: a lost pr
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ PNG_SCALE = {METRES: 256, UP_TO_SCALE: 4096}
 VIDEO_CODEC = "mp4v"  # MPEG-4 part 2: the one that every build of OpenCV encodes
 _MAX_VIDEO_WIDTH = 3840
 _JPEG_QUALITY = 95
+_JPEG_SIDE = 65_500  # libjpeg's limit; the format's own is 65,535
 COLOUR_MAPS = {
     "magma": cv2.COLORMAP_MAGMA,
     "inferno": cv2.COLORMAP_INFERNO,
@@ -88,9 +90,13 @@ class FrameFiles:
             The colour picture, uint8 (H,W,3) BGR.
 
         Raises:
-            UserError: a file cannot be written.
+            UserError: a file cannot be written; or the picture is too large for JPEG, before any file is.
         """
         painted = self.colouring.paint(prediction.inverse_depth)
+        height, width = painted.shape[:2]
+        if "colour" in self.kinds and max(height, width) > _JPEG_SIDE:
+            what = f"{stem}: a colour picture of {width}x{height} is beyond JPEG's {_JPEG_SIDE:,} pixels a side"
+            raise UserError(f"{what}; --write png npy does without")
         if "png" in self.kinds:
             write_file(
                 self.folder / f"{stem}_depth.png", depth_png(prediction.depth, PNG_SCALE[prediction.unit]), flush=False
@@ -160,24 +166,38 @@ class SideBySide:
         self.aside = path.with_name(f".{os.getpid()}.{path.name}")
         self.writer: cv2.VideoWriter | None = None
         self.size = (0, 0)  # width, height of one half, pixels
+        self.frames = 0
 
     def add(self, picture: np.ndarray, painted: np.ndarray) -> None:
         """Appends uint8 (H,W,3) RGB and (H,W,3) BGR. Raises UserError where the video cannot be written."""
         if self.writer is None:
             self.writer = self._open(picture.shape[1], picture.shape[0])
         halves = (cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), painted)
-        self.writer.write(np.concatenate([cv2.resize(half, self.size) for half in halves], 1))
+        with _quiet_opencv():
+            self.writer.write(np.concatenate([cv2.resize(half, self.size) for half in halves], 1))
+        self.frames += 1
 
     def finish(self) -> None:
-        """Ends the file and gives it its name."""
-        if self.writer is not None:
+        """Ends the file, reads it back and gives it its name. Raises UserError where it is not whole."""
+        if self.writer is None:
+            return
+        with _quiet_opencv():
             self.writer.release()
+            found = _frames_of(self.aside)
+        # OpenCV's writer does not tell of a full disk.
+        if found != self.frames:
+            what = f"{self.path} cannot be written: {found} of {self.frames} frames can be read back"
+            raise UserError(f"{what}. Is the disk full? --video no does without")
+        try:
             os.replace(self.aside, self.path)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def close(self) -> None:
         """Removes what has not been finished."""
         if self.writer is not None:
-            self.writer.release()
+            with _quiet_opencv():
+                self.writer.release()
             self.aside.unlink(missing_ok=True)
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
@@ -186,7 +206,28 @@ class SideBySide:
         self.size = max(2, int(width * shrink) // 2 * 2), max(2, int(height * shrink) // 2 * 2)
         make_folder(self.path.parent)
         code = cv2.VideoWriter.fourcc(*VIDEO_CODEC)
-        writer = cv2.VideoWriter(str(self.aside), code, self.fps, (2 * self.size[0], self.size[1]))
+        with _quiet_opencv():
+            writer = cv2.VideoWriter(str(self.aside), code, self.fps, (2 * self.size[0], self.size[1]))
         if not writer.isOpened():
             raise UserError(f"{self.path} cannot be written as a video (codec {VIDEO_CODEC}); --video no does without")
         return writer
+
+
+def _frames_of(video: Path) -> int:
+    """How many frames a video's header counts; 0 where it cannot be opened or not even the first can be decoded."""
+    capture = cv2.VideoCapture(str(video))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() and capture.read()[0] else 0
+    finally:
+        capture.release()
+
+
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """OpenCV and its FFmpeg complain on stderr; our one line is enough."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

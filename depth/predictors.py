@@ -14,7 +14,7 @@ from torch import Tensor
 
 from depth.evaluation import Predictor
 from depth.geometry import disparity_to_inverse_depth
-from depth.types import DepthOutput, EvalSample, UserError
+from depth.types import DepthOutput, EvalSample, UserError, reason_of
 
 
 class NetworkPredictor:
@@ -85,9 +85,10 @@ class StoredPredictions:
     def __init__(self, path: Path, count: int) -> None:
         try:
             self.values = np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {reason_of(error)}") from None
         except Exception as error:  # NumPy hands its header to a parser of Python, which trips in many ways
-            reason = " ".join(str(error).split())[:120]
-            raise UserError(f"{path} is not a readable .npy file of plain numbers: {reason}") from None
+            raise UserError(f"{path} is damaged or not a .npy file of plain numbers: {reason_of(error)}") from None
         if not isinstance(self.values, np.ndarray):
             raise UserError(f"{path} is an archive, not a .npy file")
         shape = self.values.shape

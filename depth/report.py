@@ -14,6 +14,7 @@ from depth.evaluation import METRICS, EvaluationResult
 from depth.files import write_file
 from depth.types import UserError
 
+_DATASETS = {"kitti": "KITTI", "synthetic": "the embedded world", "video": "own footage"}
 _HEADINGS = ("Abs Rel", "Sq Rel", "RMSE", "RMSE log", "d < 1.25", "d < 1.25^2", "d < 1.25^3")
 
 
@@ -25,6 +26,9 @@ class Report:
     dataset: str  # "kitti" or "synthetic"; stands in everything that is written
     split: str
     model: str  # path of the checkpoint or of the stored disparities
+    images_in_split: int  # of the split's file, whether or not they are there or have ground truth
+    post_processed: bool = False
+    trained_on: str | None = None  # "kitti", "synthetic" or "video"; None where it is not known
     baselines: Mapping[str, EvaluationResult] = field(default_factory=dict)  # name -> result on the same images
     details: Mapping[str, Any] = field(default_factory=dict)  # plain values for metrics.json: config, seed, versions
 
@@ -36,18 +40,31 @@ def title(dataset: str) -> str:
     return f"Dataset {dataset}"
 
 
+def trained_on(dataset: str | None) -> str:
+    """A model's training data in words, "trained on the embedded world"; "" where it is not known."""
+    return f"trained on {_DATASETS.get(dataset, dataset)}" if dataset else ""
+
+
 def protocol_line(report: Report) -> str:
-    """Split, number of images, mask, cap and scaling in one line."""
-    result = report.result
+    """All that a number must carry in one line.
+
+    Split, images (of how many, where some are left out), mask, cap, scaling, post-processing, and the dataset of the
+    training where it is another one.
+    """
+    result, count = report.result, len(report.result.rows)
     parts = [
         f"split {report.split}",
-        f"{len(result.rows)} images",
+        f"{count} images" if count == report.images_in_split else f"{count} of {report.images_in_split} images",
         result.protocol.description,
         f"cap {result.protocol.max_depth:g} m",
         "median scaling" if result.scaling.median else "no median scaling",
     ]
     if result.scaling.factor != 1:
         parts.append(f"depths times {result.scaling.factor:g}")
+    if report.post_processed:
+        parts.append("post-processed")
+    if report.trained_on and report.trained_on != report.dataset:
+        parts.append(trained_on(report.trained_on))
     return ", ".join(parts)
 
 
@@ -116,6 +133,7 @@ def _to_plain(report: Report) -> dict[str, Any]:
         "title": title(report.dataset),
         "split": report.split,
         "images": len(result.rows),
+        "images_in_split": report.images_in_split,
         "skipped": list(result.skipped),
         "model": report.model,
         "metrics": result.means,

@@ -5,6 +5,9 @@ B samples, N sources, F = 1 + N frames, S scales, C prediction channels, H x W p
 
 from __future__ import annotations
 
+import pickle
+import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Self
@@ -20,6 +23,18 @@ class UserError(Exception):
     The scripts print it without a traceback and exit with code 2. Every parser, reader and
     option check of the project raises this type, and no other, for bad input.
     """
+
+
+def reason_of(error: Exception) -> str:
+    """What a library's reader stumbled over, in one short line for a UserError: its first sentence, cut between words.
+
+    What NumPy and PyTorch say of files that are not theirs is advice to read them unsafely, which is left out.
+    """
+    text = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "")
+    if isinstance(error, pickle.UnpicklingError | LookupError) or re.search("pickle|weights_only|Weights only", text):
+        return "it is in another format, or holds more than plain numbers"
+    sentence = re.split(r"\.\s+(?=[A-Z])", text)[0].rstrip(". ")
+    return textwrap.shorten(sentence, 200, placeholder=" ...") or type(error).__name__
 
 
 class _TensorRecord:

@@ -4,8 +4,11 @@ import signal
 
 import pytest
 
-from depth.cli import run
+from depth.cli import parse, run
+from depth.config import Config, EvaluationOptions
+from depth.predict_options import ExportOptions, PredictOptions
 from depth.stop_signal import StopSignal
+from depth.types import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +40,24 @@ def test_a_main_that_saves_before_it_leaves_answers_ctrl_c_itself(capsys):
 
     run(main)
     assert capsys.readouterr() == ("saved after signal 2\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "message"),
+    [
+        (PredictOptions, ["x.png", "--checkpoint", ""], "--checkpoint is empty"),
+        (PredictOptions, ["x.png", "--checkpoint="], "--checkpoint is empty"),
+        (PredictOptions, ["", "--checkpoint", "runs/a"], "an argument is empty"),
+        (EvaluationOptions, ["--ext_disp_to_eval", ""], "--ext_disp_to_eval is empty"),
+        (Config, ["--num_epochs", "2", "--resume", ""], "--resume is empty"),
+        (ExportOptions, [""], "an argument is empty"),
+    ],
+)
+def test_an_empty_value_is_not_a_flag_that_was_not_given(options, arguments, message):
+    with pytest.raises(UserError) as caught:
+        parse(options, "", arguments)
+    assert str(caught.value) == message
+
+
+def test_a_value_may_hold_equal_signs():
+    assert parse(PredictOptions, "", ["x.png", "--scale_from=factor=5.4"]).scale_from == "factor=5.4"

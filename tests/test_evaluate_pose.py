@@ -132,6 +132,10 @@ def test_evaluates_the_odometry_layout(tmp_path, capsys):
     assert json.loads((run / "poses_short" / "metrics.json").read_text())["dataset"] == "kitti"
     with pytest.raises(UserError, match="none of the 1,591 frames"):
         evaluate(replace(options, data_path=str(tmp_path), eval_split="odom_9"))
+    (tmp_path / "long.txt").write_text("09 l 0-5\n")
+    with pytest.raises(UserError, match="3 of 6 frames .* download them:\n") as caught:
+        evaluate(replace(options, eval_split=str(tmp_path / "long.txt")))
+    assert "--skip_missing" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +171,11 @@ def test_a_model_without_a_pose_network(world, tmp_path):
     run = write_run(tmp_path / "run", frame_ids=(0,), use_stereo=True)
     with pytest.raises(UserError, match="no pose network"):
         evaluate(PoseOptions(data_path=str(world), load_weights_folder=str(run), num_workers=0, device="cpu"))
+
+
+def test_an_unknown_split_is_an_error_on_the_embedded_world_too(world):
+    with pytest.raises(UserError, match="unknown split 'nonsense'"):
+        evaluate(PoseOptions(data_path=str(world), eval_split="nonsense", num_workers=0, device="cpu"))
 
 
 def test_options_are_checked():

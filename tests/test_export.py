@@ -45,6 +45,7 @@ def test_onnx(tmp_path, depth_net, capfd):
     folder = save_run(tmp_path / "run", depth_net)
     path, difference = export(ExportOptions(str(folder)))
     assert path == folder / "model.onnx" and difference < 1e-4
+    assert module._is_export(path) and not module._is_export(folder / "checkpoints" / "best.pt")
     assert [each.name for each in folder.iterdir() if each.is_file()] == ["model.onnx"]
     facts = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     assert facts["min_depth"] == "0.05" and facts["max_depth"] == "50.0" and "up to scale" in facts["unit"]
@@ -72,6 +73,18 @@ def test_a_file_that_differs_is_not_left_behind(run_folder, tmp_path, monkeypatc
     with pytest.raises(UserError, match="differs from PyTorch"):
         export(ExportOptions(str(run_folder), format="torchscript", output=str(tmp_path / "x.pt")))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_an_earlier_export_is_replaced(tmp_path):
+    folder = save_run(tmp_path / "run")
+    checkpoint = folder / "checkpoints" / "best.pt"
+    before = checkpoint.read_bytes()
+    for _ in range(2):
+        export(ExportOptions(str(checkpoint), format="torchscript"))
+    with pytest.raises(UserError, match=r"best.pt is there and no earlier export: it is kept"):
+        export(ExportOptions(str(folder), format="torchscript", output=str(checkpoint)))
+    assert checkpoint.read_bytes() == before
+    assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["best.pt", "best.torchscript.pt"]
 
 
 def test_one_line_where_it_cannot_be(run_folder, tmp_path, monkeypatch):

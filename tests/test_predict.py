@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_run import save_run
 
 import depth
@@ -15,6 +16,7 @@ from datasets.media import find_pictures
 from depth.api import DepthModel
 from depth.cli import parse
 from depth.predict_options import PredictOptions, ScaleChoice, parse_scale
+from depth.prediction_files import SideBySide
 from depth.stop_signal import StopSignal
 from depth.types import UserError
 from predict import predict
@@ -266,6 +268,45 @@ def test_broken_image_in_a_folder_is_named(run_folder, tmp_path):
         _predict(run_folder, tmp_path, folder)
 
 
+def test_floating_point_tiff_is_named(run_folder, tmp_path):
+    Image.fromarray(np.ones((8, 9), np.float32)).save(tmp_path / "heights.tif")
+    with pytest.raises(UserError, match=r"heights.tif holds floating-point pixels: save it with 8 or 16 bits"):
+        _predict(run_folder, tmp_path, tmp_path / "heights.tif")
+
+
+def test_picture_beyond_jpegs_limit(run_folder, tmp_path):
+    cv2.imwrite(str(tmp_path / "line.png"), np.zeros((2, 65_501, 3), np.uint8))
+    with pytest.raises(UserError, match=r"line: a colour picture of 65501x2 .* 65,500 .*--write png npy"):
+        _predict(run_folder, tmp_path, tmp_path / "line.png")
+    assert _names(tmp_path / "out") == ["line.json"]
+    _predict(run_folder, tmp_path, tmp_path / "line.png", write=("png", "npy"))
+    assert np.load(tmp_path / "out" / "line_depth.npy").shape == (2, 65_501)
+
+
+def _side_by_side(path):
+    video = SideBySide(path, 10)
+    for index in range(2):
+        video.add(_picture(index), _picture(index))
+    return video
+
+
+def test_a_video_that_is_not_whole_does_not_get_its_name(tmp_path, capfd):
+    damaged, short = _side_by_side(tmp_path / "damaged.mp4"), _side_by_side(tmp_path / "short.mp4")
+    damaged.writer.release()
+    damaged.aside.write_bytes(damaged.aside.read_bytes()[:-200])
+    short.frames = 3
+    for video, count in ((damaged, "0 of 2"), (short, "2 of 3")):
+        with pytest.raises(UserError, match=f"{video.path.name} cannot be written: {count} frames can be read back"):
+            video.finish()
+        video.close()
+    taken = _side_by_side(tmp_path / "taken.mp4")
+    (tmp_path / "taken.mp4" / "inside").mkdir(parents=True)
+    with pytest.raises(UserError, match="taken.mp4 cannot be written: "):
+        taken.finish()
+    taken.close()
+    assert _names(tmp_path) == ["taken.mp4"] and capfd.readouterr() == ("", "")
+
+
 def test_clips_of_folders_and_globs(tmp_path):
     folder = _folder(tmp_path / "frames")
     for index in range(5, 11):
@@ -276,9 +317,27 @@ def test_clips_of_folders_and_globs(tmp_path):
     assert (clip.name, clip.count) == ("frames", 11)
     assert [frame.name for frame in clip.frames()] == [str(index) for index in range(11)]
     (clip,) = find_pictures([str(folder / "1*.png")])
-    assert [frame.name for frame in clip.frames()] == ["1", "10"]
+    assert [frame.name for frame in clip.frames()] == ["1", "10"] and clip.name == "frames"
     names = [clip.name for clip in find_pictures([str(folder / "1.png"), str(folder), str(folder / "1.png")])]
     assert names == ["1", "frames", "1_2"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["left/*.png", "right/*.png"], ["left", "right"]),
+        (["right", "right/*.png"], ["right", "right_2"]),
+        (["../clips/*/0.png"], ["clips"]),
+        (["left/../right/[0].png"], ["right"]),
+        (["**/0.png"], ["clips"]),
+    ],
+)
+def test_a_glob_is_called_after_its_folder(tmp_path, monkeypatch, patterns, names):
+    (tmp_path / "clips").mkdir()
+    for name in ("left", "right"):
+        _folder(tmp_path / "clips" / name, ((4, 4),))
+    monkeypatch.chdir(tmp_path / "clips")
+    assert [clip.name for clip in find_clips(patterns)] == names
 
 
 def test_command_line(run_folder, tmp_path):
@@ -290,6 +349,7 @@ def test_command_line(run_folder, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*base, str(video), *options], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    assert f"model: {run_folder / 'checkpoints' / 'best.pt'}, 96x64, trained on the embedded world, on" in done.stdout
     assert "3 frames" in done.stdout and "ms per frame" in done.stdout and "clip.json" in done.stdout
     failed = subprocess.run(
         [*base, str(tmp_path / "broken.mp4"), *options], capture_output=True, text=True, env=environment

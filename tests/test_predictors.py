@@ -105,8 +105,11 @@ def _bad_files(folder):
 
 def test_bad_prediction_files_are_the_users_error(tmp_path):
     for name in _bad_files(tmp_path):
-        with pytest.raises(UserError, match=f"{name}.npy"):
+        with pytest.raises(UserError, match=f"{name}.npy") as caught:
             StoredPredictions(tmp_path / f"{name}.npy", 3)
+        assert "pickle" not in str(caught.value)
+    with pytest.raises(UserError, match="absent.npy cannot be read: No such file"):
+        StoredPredictions(tmp_path / "absent.npy", 3)
     assert StoredPredictions(tmp_path / "good.npy", 3)
 
 

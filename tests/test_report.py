@@ -34,7 +34,11 @@ def _predict(batch, first):
 def _report(**changes):
     result = evaluate_split(_predict, [_samples()], SYNTHETIC, changes.pop("scaling", Scaling()))
     return Report(
-        **({"result": result, "dataset": "synthetic", "split": "synthetic", "model": "runs/a/best.pt"} | changes)
+        **(
+            {"result": result, "dataset": "synthetic", "split": "synthetic", "model": "runs/a/best.pt"}
+            | {"images_in_split": 3}
+            | changes
+        )
     )
 
 
@@ -44,6 +48,16 @@ def test_protocol_line():
     )
     line = protocol_line(_report(scaling=Scaling(median=False, factor=5.4)))
     assert line.endswith("cap 80 m, no median scaling, depths times 5.4")
+
+
+def test_protocol_line_names_what_is_not_usual():
+    line = protocol_line(_report(post_processed=True, images_in_split=697, trained_on="kitti"))
+    assert line == (
+        "split synthetic, 3 of 697 images, exact dense ground truth, no crop, cap 80 m, median scaling, "
+        "post-processed, trained on KITTI"
+    )
+    assert "trained" not in protocol_line(_report(trained_on="synthetic"))
+    assert protocol_line(_report(dataset="kitti", trained_on="synthetic")).endswith("trained on the embedded world")
 
 
 def test_table_by_hand():
@@ -75,12 +89,13 @@ def test_summary_names_ratios_and_what_was_left_out():
 
 
 def test_files(tmp_path):
-    report = _report(details={"seed": 3, "versions": {"torch": "2"}})
+    report = _report(details={"seed": 3, "versions": {"torch": "2"}}, images_in_split=5)
     folder = tmp_path / "run" / "evaluation"
     paths = write_report(report, folder)
     assert sorted(folder.iterdir()) == sorted(paths)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["metrics"] == report.result.means and metrics["images"] == 3 and metrics["seed"] == 3
+    assert metrics["images_in_split"] == 5
     assert (metrics["dataset"], metrics["split"], metrics["model"]) == ("synthetic", "synthetic", "runs/a/best.pt")
     assert metrics["scaling"]["ratio_median"] == report.result.ratio_median
     rows = list(csv.DictReader((folder / "per_image.csv").open()))

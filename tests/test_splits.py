@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from datasets.locate import DataPlace
 from datasets.sets import split_frames
-from datasets.splits import FrameRef, has_part, load_split, parse_split, split_names
+from datasets.splits import SPLITS_FOLDER, FrameRef, has_part, load_split, parse_split, split_name, split_names
 from depth.types import UserError
 
 DRIVE = "2011_09_26/2011_09_26_drive_0001_sync"
@@ -149,6 +149,32 @@ def test_own_files_and_folders(tmp_path):
 def test_neighbours():
     ref = FrameRef("d", 5, "l")
     assert (ref.neighbour(-1), ref.neighbour(0)) == (FrameRef("d", 4, "l"), FrameRef("d", 5, "r"))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("eigen_benchmark", "eigen_benchmark"),
+        (SPLITS_FOLDER / "eigen_benchmark", "eigen_benchmark"),
+        (SPLITS_FOLDER / "eigen_benchmark" / "test.txt", "eigen_benchmark"),
+        (SPLITS_FOLDER / "eigen_benchmark" / ".." / "odom_9" / "test.txt", "odom_9"),
+        ("night.split", "night.split"),
+        ("night.split/val_files.txt", "night.split"),
+        ("night.split/rain.txt", "rain"),
+        ("test.txt", "here"),
+    ],
+)
+def test_name_of_a_split(tmp_path, monkeypatch, given, name):
+    (tmp_path / "here" / "night.split").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    for file in ("test.txt", "night.split/val_files.txt", "night.split/rain.txt"):
+        write(Path(file), f"{DRIVE} l 1\n")
+    assert split_name(given) == name
+
+
+def test_no_name_for_an_unknown_split():
+    with pytest.raises(UserError, match="unknown split 'nonsense'"):
+        split_name("nonsense")
 
 
 def test_a_misspelt_split_is_told_where_the_embedded_world_takes_its_own():

@@ -1,4 +1,5 @@
 import builtins
+import logging
 
 import pytest
 import torch
@@ -145,3 +146,15 @@ def test_weights_from_a_file_and_at_random(open_clip, small_clip, tmp_path, monk
     with pytest.raises(UserError, match="clip.pt' of tiny-clip cannot be had") as caught:
         load_text_supervision("tiny-clip", str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_there_is_one_line(open_clip, monkeypatch, caplog):
+    def offline(*arguments, **options):
+        logging.getLogger("huggingface_hub.utils").warning("Retrying in 1s")
+        logging.error("no network")
+        raise RuntimeError("Failed to download the file for ViT-B-32. Last error: cut somewhere in " + "w" * 200)
+
+    monkeypatch.setattr(open_clip, "create_model", offline)
+    with pytest.raises(UserError, match=r"cannot be had \(Failed to download the file for ViT-B-32\); put them into"):
+        load_text_supervision()
+    assert not caplog.records and logging.root.manager.disable == logging.NOTSET

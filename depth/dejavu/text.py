@@ -6,8 +6,9 @@ OpenCLIP, in the project's `text` extra.
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from depth.dejavu.losses import text_loss
 from depth.losses.perceptual import freeze, own_randomness
-from depth.types import UserError
+from depth.types import UserError, reason_of
 
 # Channel statistics of CLIP's training images (the paper's released code).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -113,15 +114,25 @@ def load_text_supervision(
     if weights != "random":
         pretrained, quick_gelu = weights, _trained_with_quick_gelu(open_clip, model_name, weights)
     try:
-        with own_randomness(seed):
+        with own_randomness(seed), _silent_loggers():
             model = open_clip.create_model(model_name, pretrained=pretrained, force_quick_gelu=quick_gelu)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    except Exception as error:  # the network, the cache, a damaged or foreign file: it fails in nearly any way
         raise UserError(
-            f"CLIP weights {weights!r} of {model_name} cannot be had ({reason}); put them into OpenCLIP's cache, or "
-            "name a file with the model's state dict"
-        ) from error
+            f"CLIP weights {weights!r} of {model_name} cannot be had ({reason_of(error)}); put them into OpenCLIP's "
+            "cache, or name a file with the model's state dict"
+        ) from None
     return text_supervision_from_clip(model, open_clip.get_tokenizer(model_name), class_names)
+
+
+@contextlib.contextmanager
+def _silent_loggers() -> Iterator[None]:
+    """Without a network Hugging Face logs a minute of retries, each line twice; the one error says it all."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _trained_with_quick_gelu(open_clip: ModuleType, model_name: str, weights: str) -> bool:

@@ -7,7 +7,6 @@ weights are version 0.1 of the lpips package, the trunks are torchvision's.
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights, WeightsEnum
 
 from depth.pretrained import pretrained_state
-from depth.types import UserError
+from depth.types import UserError, reason_of
 
 # Channel statistics that LPIPS 0.1 normalises images in [-1,1] with (the paper's released code).
 SHIFT = (-0.030, -0.088, -0.188)
@@ -186,9 +185,8 @@ def _from_file(path: Path, net: str) -> dict[str, Tensor]:
         raise UserError(f"--lpips_weights {path}: no such file (nor is it one of pretrained, random)")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"--lpips_weights {path}: not a readable state dict ({reason})") from error
+    except Exception as error:  # a damaged or foreign file fails in nearly any way inside the unpickler
+        raise UserError(f"--lpips_weights {path}: not a readable state dict ({reason_of(error)})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"--lpips_weights {path}: not a state dict of tensors")
     given = _features_of(state)
