@@ -22,7 +22,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.frames import load_view
-from datasets.images import Filter
 from datasets.sampler import make_loader
 from datasets.sources import FrameSource
 from datasets.splits import FrameRef
@@ -82,7 +81,6 @@ def open_cache(
     refs: Iterable[FrameRef],
     height: int,
     width: int,
-    filter: Filter = "lanczos",
     workers: int | None = None,
     progress: bool = True,
 ) -> FrameCache:
@@ -95,7 +93,7 @@ def open_cache(
         folder: holds caches of any data and size.
         source: reads the frames.
         refs: which; each is kept once.
-        height, width, filter: see datasets.images.resize_image.
+        height, width: see datasets.images.resize_image.
         workers: processes that decode; None suits the machine.
         progress: shows a bar while it is written.
 
@@ -104,20 +102,20 @@ def open_cache(
     """
     ordered = sorted(set(refs), key=lambda ref: (ref.folder, ref.side, ref.frame))
     files = [_file_record(source, ref) for ref in ordered]
-    index = {"height": height, "width": width, "filter": filter, "files": files}
+    index = {"height": height, "width": width, "filter": "lanczos", "files": files}
     key = hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16]
     final = folder / f"{width}x{height}_{key}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _turn(folder / f"{final.name}.lock"):
             if not (final / "index.json").is_file():
-                loader = make_loader(_Views(source, ordered, height, width, filter), _BATCH, list, workers)
+                loader = make_loader(_Views(source, ordered, height, width), _BATCH, list, workers)
                 _write(final, loader, (len(ordered), 3, height, width), index, progress)
     except OSError as error:
         raise UserError(f"--cache {folder} cannot be written: {error.strerror or error}") from None
     cache = FrameCache(final / "frames.npy", ordered, height, width)
     for ref in {ordered[0], ordered[len(ordered) // 2], ordered[-1]}:
-        if not torch.equal(cache[ref], load_view(source, ref, height, width, filter)[0]):
+        if not torch.equal(cache[ref], load_view(source, ref, height, width)[0]):
             raise UserError(_damaged(final, f"{ref.name} is not what its file gives with these versions"))
     return cache
 
@@ -134,14 +132,14 @@ def _file_record(source: FrameSource, ref: FrameRef) -> list[str | int]:
 class _Views(torch.utils.data.Dataset):
     """The frames at training size, for the processes that decode."""
 
-    def __init__(self, source: FrameSource, refs: list[FrameRef], height: int, width: int, filter: Filter) -> None:
-        self.source, self.refs, self.size, self.filter = source, refs, (height, width), filter
+    def __init__(self, source: FrameSource, refs: list[FrameRef], height: int, width: int) -> None:
+        self.source, self.refs, self.size = source, refs, (height, width)
 
     def __len__(self) -> int:
         return len(self.refs)
 
     def __getitem__(self, index: int) -> Tensor:
-        return load_view(self.source, self.refs[index], *self.size, self.filter)[0]
+        return load_view(self.source, self.refs[index], *self.size)[0]
 
 
 def _write(

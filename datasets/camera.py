@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.intrinsics import intrinsics_from_fov, read_intrinsics
+from datasets.intrinsics import intrinsics_from_fov, read_intrinsics, resize_intrinsics
 from depth.files import write_file
 from depth.types import UserError
 
@@ -46,10 +46,7 @@ class PinholeCamera:
 
     def resized(self, width: int, height: int) -> PinholeCamera:
         """The camera of the same image at another size: outer edges stay on each other (see frames.resize_view)."""
-        x, y = width / self.width, height / self.height
-        return PinholeCamera(
-            width, height, self.fx * x, self.fy * y, (self.cx + 0.5) * x - 0.5, (self.cy + 0.5) * y - 0.5
-        )
+        return _camera(resize_intrinsics(self.matrix, (self.width, self.height), height, width), width, height)
 
 
 @dataclass(frozen=True)

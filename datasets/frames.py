@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from datasets.images import Filter, read_image, resize_image
+from datasets.images import read_image, resize_image
+from datasets.intrinsics import resize_intrinsics
 from datasets.sources import FrameSource
 from datasets.splits import FrameRef
 from depth.types import DepthPixels, EvalSample, RawBatch, UserError
@@ -39,9 +40,7 @@ class FrameSample:
     name: str
 
 
-def resize_view(
-    image: Tensor, intrinsics: np.ndarray, height: int, width: int, filter: Filter = "lanczos"
-) -> tuple[Tensor, np.ndarray]:
+def resize_view(image: Tensor, intrinsics: np.ndarray, height: int, width: int) -> tuple[Tensor, np.ndarray]:
     """Resizes an image and edits its intrinsics with it.
 
     Pixel centres are at integers, before and after, and the image's outer edges stay on each other. So pixel u goes
@@ -55,18 +54,10 @@ def resize_view(
         uint8 (3,height,width) and float64 (3,3) in its pixels.
     """
     edited = resize_intrinsics(intrinsics, (image.shape[2], image.shape[1]), height, width)
-    return resize_image(image, height, width, filter), edited
+    return resize_image(image, height, width), edited
 
 
-def resize_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], height: int, width: int) -> np.ndarray:
-    """The intrinsics' part of `resize_view`; `size` is the original (width, height)."""
-    x, y = width / size[0], height / size[1]
-    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ intrinsics
-
-
-def load_view(
-    source: FrameSource, ref: FrameRef, height: int, width: int, filter: Filter = "lanczos"
-) -> tuple[Tensor, np.ndarray]:
+def load_view(source: FrameSource, ref: FrameRef, height: int, width: int) -> tuple[Tensor, np.ndarray]:
     """A frame at (height, width), uint8 (3,H,W), and its intrinsics, float64 (3,3), in its pixels.
 
     Raises UserError where the image or its calibration is missing, damaged, or of different sizes.
@@ -79,7 +70,7 @@ def load_view(
             f"{path} has {image.shape[2]}x{image.shape[1]} pixels, its calibration is for {size[0]}x{size[1]}: "
             "use the original images"
         )
-    return resize_view(image, intrinsics, height, width, filter)
+    return resize_view(image, intrinsics, height, width)
 
 
 class FrameLookup(Protocol):
@@ -99,7 +90,6 @@ class FrameDataset(torch.utils.data.Dataset):
         use_stereo: adds the other camera as the last source, with offset 0.
         augment: draws flip and colour jitter, each for half of the samples.
         seed: of the draws.
-        filter: of the resize.
         cache: the frames at (height, width), see datasets.cache.FrameCache; None reads the files.
 
     An item's key is (epoch, index), or an index, which means epoch 0. Raises UserError for frames that are missing,
@@ -116,13 +106,12 @@ class FrameDataset(torch.utils.data.Dataset):
         use_stereo: bool = False,
         augment: bool = True,
         seed: int = 0,
-        filter: Filter = "lanczos",
         cache: FrameLookup | None = None,
     ) -> None:
         if 0 in offsets:
             raise ValueError("offset 0 is the target; the other camera is asked for with use_stereo")
         self.source, self.refs = source, list(refs)
-        self.height, self.width, self.filter = height, width, filter
+        self.height, self.width = height, width
         self.offsets = offsets + ((0,) if use_stereo else ())
         self.augment, self.seed, self.cache = augment, seed, cache
 
@@ -147,7 +136,7 @@ class FrameDataset(torch.utils.data.Dataset):
 
     def _frame(self, ref: FrameRef) -> Tensor:
         if self.cache is None:
-            return load_view(self.source, ref, self.height, self.width, self.filter)[0]
+            return load_view(self.source, ref, self.height, self.width)[0]
         return self.cache[ref]
 
     def _intrinsics(self, ref: FrameRef) -> Tensor:
@@ -222,7 +211,6 @@ class EvalDataset(torch.utils.data.Dataset):
         refs: the images.
         height, width: the network's input in pixels.
         ground_truth: frame -> the pixels that have one.
-        filter: of the resize; lanczos is that of published evaluations.
 
     Raises UserError for items that are missing or damaged.
     """
@@ -234,15 +222,14 @@ class EvalDataset(torch.utils.data.Dataset):
         height: int,
         width: int,
         ground_truth: Callable[[FrameRef], DepthPixels],
-        filter: Filter = "lanczos",
     ) -> None:
         self.source, self.refs, self.ground_truth = source, list(refs), ground_truth
-        self.height, self.width, self.filter = height, width, filter
+        self.height, self.width = height, width
 
     def __len__(self) -> int:
         return len(self.refs)
 
     def __getitem__(self, index: int) -> EvalSample:
         ref = self.refs[index]
-        image, _ = load_view(self.source, ref, self.height, self.width, self.filter)
+        image, _ = load_view(self.source, ref, self.height, self.width)
         return EvalSample(image=image, truth=self.ground_truth(ref), name=ref.name)

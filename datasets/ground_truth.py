@@ -68,12 +68,11 @@ class DepthMapGroundTruth:
 class VelodyneGroundTruth:
     """Depth from the lidar scan of the frame, made when asked for and kept in a cache.
 
-    With `quirks` it is the ground truth of the eigen protocol, see `velodyne_depth`.
+    It is the ground truth of the eigen protocol, see `velodyne_depth`.
     """
 
     source: KittiRaw
     cache: Path | None
-    quirks: bool = True
 
     def has(self, ref: FrameRef) -> bool:
         """Whether the scan is there."""
@@ -86,12 +85,12 @@ class VelodyneGroundTruth:
             raise UserError(f"no scan for {ref.name}: {ref.folder}/velodyne_points is not under {self.source.root}")
         cameras, lidar = self.source.cameras(ref), self.source.reference_from_velodyne(ref)
         if self.cache is None:
-            return DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks))
+            return DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side))
         camera = cameras.camera(ref.side)
-        entry = self.cache / f"{_cache_key(path, cameras, lidar, ref.side, self.quirks)}.npz"
+        entry = self.cache / f"{_cache_key(path, cameras, lidar, ref.side)}.npz"
         pixels = _load(entry, (camera.height, camera.width))
         if pixels is None:
-            pixels = DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.quirks))
+            pixels = DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side))
             _save(entry, pixels)
         return pixels
 
@@ -110,42 +109,34 @@ def read_scan(path: Path) -> np.ndarray:
         raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None
 
 
-def velodyne_depth(
-    scan: np.ndarray, cameras: CameraPair, reference_from_velodyne: np.ndarray, side: str, quirks: bool = True
-) -> np.ndarray:
+def velodyne_depth(scan: np.ndarray, cameras: CameraPair, reference_from_velodyne: np.ndarray, side: str) -> np.ndarray:
     """Depth of a scan's points in a camera: float32 (H,W) metres, 0 where no point falls.
+
+    It has the quirks that all published numbers on the eigen test images have: depth is the lidar's forward distance x
+    instead of the camera's z, points behind the lidar are dropped, pixels are round(u) - 1, and pixels that collide are
+    found by an index that wraps a column early.
 
     Args:
         scan: float32 (N,4), see `read_scan`; points with a number that is not finite are left out.
         cameras: the rectified cameras; the depth map has the size of the one on `side` ('l' or 'r').
         reference_from_velodyne: float64 (4,4), metres.
-        quirks: as all published numbers on the eigen test images have it: depth is the lidar's forward distance x
-            instead of the camera's z, points behind the lidar are dropped, pixels are round(u) - 1, and pixels
-            that collide are found by an index that wraps a column early. Without: camera z, round(u), pixel by pixel.
     """
     camera = cameras.camera(side)
     points = scan[np.isfinite(scan).all(axis=1), :3].astype(np.float64)
-    if quirks:
-        points = points[points[:, 0] >= 0]
+    points = points[points[:, 0] >= 0]
     rectified = np.eye(4)
     rectified[:3, :3] = cameras.rectification
     projection = camera.projection @ rectified @ reference_from_velodyne
     u, v, z = projection @ np.vstack((points.T, np.ones(len(points))))
-    if quirks:
-        depth, shift, visible = points[:, 0], 1, z != 0
-    else:
-        depth, shift, visible = z, 0, z > 0
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        column, row = np.round(u / z) - shift, np.round(v / z) - shift
+        column, row = np.round(u / z) - 1, np.round(v / z) - 1
     # Bounds are checked before the cast: a point beside the camera may project beyond any integer.
-    visible &= (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    visible = (z != 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
     pixels = row[visible].astype(np.int64), column[visible].astype(np.int64)
-    return _nearest(*pixels, depth[visible].astype(np.float32), camera.height, camera.width, quirks)
+    return _nearest(*pixels, points[visible, 0].astype(np.float32), camera.height, camera.width)
 
 
-def _nearest(
-    row: np.ndarray, column: np.ndarray, depth: np.ndarray, height: int, width: int, quirks: bool
-) -> np.ndarray:
+def _nearest(row: np.ndarray, column: np.ndarray, depth: np.ndarray, height: int, width: int) -> np.ndarray:
     """The nearest depth of each pixel.
 
     The published code numbers pixel (r, c) as r (W-1) + c - 1, so (r, W-1) and (r+1, 0) count as one: the pixel of
@@ -155,7 +146,7 @@ def _nearest(
     image = np.zeros((height, width), np.float32)
     image[row, column] = depth
     if depth.size:
-        index = row * (width - 1) + column - 1 if quirks else row * width + column
+        index = row * (width - 1) + column - 1
         _, first, group = np.unique(index, return_index=True, return_inverse=True)
         nearest = np.full(first.size, np.inf, np.float32)
         np.minimum.at(nearest, group, depth)
@@ -163,14 +154,14 @@ def _nearest(
     return image
 
 
-def _cache_key(path: Path, cameras: CameraPair, lidar: np.ndarray, side: str, quirks: bool) -> str:
+def _cache_key(path: Path, cameras: CameraPair, lidar: np.ndarray, side: str) -> str:
     """Everything the depth depends on; the scan stands for itself by path, size and time of change."""
     try:
         stat = path.stat()
     except OSError as error:
         raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None
     camera = cameras.camera(side)
-    parts = (_CODE_VERSION, path.resolve(), stat.st_size, stat.st_mtime_ns, camera.width, camera.height, quirks)
+    parts = (_CODE_VERSION, path.resolve(), stat.st_size, stat.st_mtime_ns, camera.width, camera.height)
     digest = hashlib.sha256(repr(parts).encode())
     for matrix in (camera.projection, cameras.rectification, lidar):
         digest.update(np.ascontiguousarray(matrix, dtype="<f8").tobytes())

@@ -6,7 +6,6 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,8 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from depth.types import UserError
-
-Filter = Literal["lanczos", "bicubic", "bilinear"]
 
 # KITTI frames have half a megapixel; a header that claims more than this is damaged or an attack on memory.
 MAX_PIXELS = 100_000_000
@@ -59,21 +56,20 @@ def read_depth_png(path: Path) -> np.ndarray:
     return np.asarray(image).astype(np.float32) / 256.0
 
 
-def resize_image(image: Tensor, height: int, width: int, filter: Filter = "lanczos") -> Tensor:
-    """Antialiased resize of uint8 (3,H0,W0) to contiguous uint8 (3,height,width).
+def resize_image(image: Tensor, height: int, width: int) -> Tensor:
+    """Antialiased Lanczos resize of uint8 (3,H0,W0) to contiguous uint8 (3,height,width).
 
-    All filters are those of Pillow, to a rounding step of 1/255. Lanczos, the default, is what Monodepth2's weights
-    were trained on. On one slow core a 1242x375 frame takes to 640x192: lanczos 0.97 ms, bicubic 0.68, bilinear
-    0.54, cv2's INTER_AREA 1.71, Pillow's lanczos 4.8; from Pillow's lanczos they are 0.005, 0.87, 2.3, 1.6 and 0
-    of 255 away on average. So lanczos costs 0.4 ms beside the 1.6 ms of decoding, and checkpoints see the pixels
-    they know.
+    It is Pillow's, to a rounding step of 1/255, which is what Monodepth2's weights were trained on. On one slow core a
+    1242x375 frame takes to 640x192: lanczos 0.97 ms, bicubic 0.68, bilinear 0.54, cv2's INTER_AREA 1.71, Pillow's
+    lanczos 4.8; from Pillow's lanczos they are 0.005, 0.87, 2.3, 1.6 and 0 of 255 away on average. So lanczos costs
+    0.4 ms beside the 1.6 ms of decoding, and checkpoints see the pixels they know.
     """
     if image.shape[1:] == (height, width):
         return image.contiguous()
-    if filter == "lanczos" and not _TORCH_HAS_LANCZOS:
+    if not _TORCH_HAS_LANCZOS:
         resized = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).resize((width, height), Image.LANCZOS)
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
-    batch = torch.nn.functional.interpolate(image[None], (height, width), mode=filter, antialias=True)
+    batch = torch.nn.functional.interpolate(image[None], (height, width), mode="lanczos", antialias=True)
     return batch[0].contiguous()
 
 

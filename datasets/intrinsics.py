@@ -35,8 +35,7 @@ class CameraFile:
                 f"{self.path} is for images of {self.width}x{self.height}, these have {width}x{height}, "
                 "another aspect: give the fx, fy, cx, cy, width and height of these images"
             )
-        x, y = width / self.width, height / self.height
-        return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ self.matrix
+        return resize_intrinsics(self.matrix, (self.width, self.height), height, width)
 
 
 def read_intrinsics(path: Path) -> CameraFile:
@@ -76,3 +75,9 @@ def intrinsics_from_fov(degrees: float, width: int, height: int) -> np.ndarray:
     """
     focal = width / 2 / math.tan(math.radians(degrees) / 2)
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]])
+
+
+def resize_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], height: int, width: int) -> np.ndarray:
+    """K, float64 (3,3), in pixels of an image resized from `size`, (width, height); see `frames.resize_view`."""
+    x, y = width / size[0], height / size[1]
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ intrinsics

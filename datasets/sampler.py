@@ -37,12 +37,9 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         length: samples of the dataset.
         batch_size: of one rank.
         seed: of the order.
-        shuffle: without, the order is that of the dataset.
         rank, world_size: of this process.
-        drop_last: leaves out what does not fill a step of all ranks. Without, the last step's batches are smaller,
-            and where there are fewer samples than ranks some ranks have none: not for training with several ranks.
 
-    Raises UserError where there is no step at all.
+    What does not fill a step of all ranks is left out of the epoch. Raises UserError where there is no step at all.
     """
 
     def __init__(
@@ -50,13 +47,11 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         length: int,
         batch_size: int,
         seed: int,
-        shuffle: bool = True,
         rank: int = 0,
         world_size: int = 1,
-        drop_last: bool = True,
     ) -> None:
-        self.length, self.batch_size, self.seed, self.shuffle = length, batch_size, seed, shuffle
-        self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.rank, self.world_size = rank, world_size
         self.epoch, self.start_step = 0, 0
         if len(self) == 0:
             step = f"{world_size} x {batch_size}" if world_size > 1 else f"{batch_size}"
@@ -68,16 +63,14 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
     def __len__(self) -> int:
         """Steps of a whole epoch."""
-        step = self.batch_size * self.world_size
-        return self.length // step if self.drop_last else -(-self.length // step)
+        return self.length // (self.batch_size * self.world_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, step = self.epoch, self.batch_size * self.world_size
-        order = epoch_order(self.length, self.seed, epoch) if self.shuffle else np.arange(self.length)
+        order = epoch_order(self.length, self.seed, epoch)
         for start in range(self.start_step * step, len(self) * step, step):
             batch = order[start : start + step][self.rank :: self.world_size].tolist()
-            if batch:
-                yield [(epoch, index) for index in batch]
+            yield [(epoch, index) for index in batch]
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
@@ -98,10 +91,8 @@ def make_train_loader(
     dataset: FrameDataset,
     batch_size: int,
     seed: int,
-    shuffle: bool = True,
     rank: int = 0,
     world_size: int = 1,
-    drop_last: bool = True,
     workers: int | None = None,
     pin: bool = False,
     on_bad_sample: OnBadSample = "stop",
@@ -110,13 +101,13 @@ def make_train_loader(
 
     Args:
         dataset: the training frames.
-        batch_size, seed, shuffle, rank, world_size, drop_last: see EpochSampler.
+        batch_size, seed, rank, world_size: see EpochSampler.
         workers: processes; 0 loads in this one, None suits the machine.
         pin: pinned host memory, for transfers to a GPU.
         on_bad_sample: "stop" raises UserError; "skip" takes the next good sample instead, says so on stderr, and
             raises UserError when more than 1 % of an epoch's samples were bad. `loader.bad_samples` counts.
     """
-    sampler = EpochSampler(len(dataset), batch_size, seed, shuffle, rank, world_size, drop_last)
+    sampler = EpochSampler(len(dataset), batch_size, seed, rank, world_size)
     return Loader(dataset, sampler, collate, workers, pin, on_bad_sample, persistent=True)
 
 

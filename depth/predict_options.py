@@ -88,7 +88,7 @@ class PredictOptions:
         check(len(self.inputs) > 0, "nothing to predict: name images, folders, videos or a camera's number")
         has_camera = self.intrinsics is not None or self.fov is not None
         check(self.intrinsics is None or self.fov is None, "--intrinsics and --fov exclude each other")
-        check(self.fov is None or 1 <= self.fov <= 170, f"--fov {self.fov} is not between 1 and 170 degrees")
+        check(self.fov is None or 5 <= self.fov <= 170, f"--fov {self.fov} is not between 5 and 170 degrees")
         check(has_camera or not self.ply, "--ply needs --intrinsics FILE.json or --fov DEGREES")
         kind = parse_scale(self.scale_from).kind
         check(

@@ -34,8 +34,7 @@ def test_intrinsics_of_half_an_image_by_hand():
 
 
 @pytest.mark.parametrize("size", [(48, 96), (75, 64), (120, 200), (96, 320)])
-@pytest.mark.parametrize("filter", ["lanczos", "bicubic", "bilinear"])
-def test_the_image_moves_with_its_intrinsics(size, filter):
+def test_the_image_moves_with_its_intrinsics(size):
     """A blob seen along a ray is, after the resize, where the new intrinsics project that ray."""
     height, width = 150, 200
     k = np.array([[180.0, 0, 97.3], [0, 175, 76.1], [0, 0, 1]])
@@ -44,7 +43,7 @@ def test_the_image_moves_with_its_intrinsics(size, filter):
     y, x = np.mgrid[:height, :width]
     blob = 250 * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 9.0**2))
     image = torch.from_numpy(np.repeat(np.round(blob).astype(np.uint8)[None], 3, 0))
-    resized, new_k = resize_view(image, k, *size, filter)
+    resized, new_k = resize_view(image, k, *size)
     weights = resized[0].double().numpy()
     y, x = np.mgrid[: size[0], : size[1]]
     centre = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()

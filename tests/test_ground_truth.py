@@ -37,9 +37,9 @@ def pixel_ray(row, column, z):
     return ((z + 0.3), -(column - 5) / 10 * z, -(row - 3) / 10 * z)
 
 
-def depth_of(points, quirks=True):
+def depth_of(points):
     scan = np.array([(*p, 0.0) for p in points], np.float32).reshape(-1, 4)
-    return velodyne_depth(scan, cameras(), REFERENCE_FROM_LIDAR, "l", quirks)
+    return velodyne_depth(scan, cameras(), REFERENCE_FROM_LIDAR, "l")
 
 
 def hits(depth):
@@ -50,25 +50,18 @@ def test_quirk_depth_is_the_lidars_forward_distance_and_pixels_are_one_less():
     assert hits(depth_of([pixel_ray(3, 5, 9.7)])) == {(2, 4): 10.0}
 
 
-def test_without_quirks_depth_is_the_cameras_z_at_the_rounded_pixel():
-    assert hits(depth_of([pixel_ray(3, 5, 9.7)], quirks=False)) == {(3, 5): 9.7}
-    assert hits(depth_of([pixel_ray(3.4, 4.6, 9.7)], quirks=False)) == {(3, 5): 9.7}
-
-
-@pytest.mark.parametrize("quirks", [True, False])
-def test_points_behind_and_outside_are_dropped(quirks):
+def test_points_behind_and_outside_are_dropped():
     behind = (-10.0, 0.0, 0.0)
     beside = [pixel_ray(3, -1, 8), pixel_ray(-1, 5, 8), pixel_ray(3, 12, 8), pixel_ray(8, 5, 8), (0.3, 4.0, 4.0)]
     broken = [(np.nan, 0, 0), (np.inf, 0, 0)]
-    assert hits(depth_of([behind, *beside, *broken], quirks)) == {}
-    assert depth_of([], quirks).shape == (7, 11)
+    assert hits(depth_of([behind, *beside, *broken])) == {}
+    assert depth_of([]).shape == (7, 11)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-@pytest.mark.parametrize("quirks", [True, False])
-def test_the_nearest_point_of_a_pixel_wins(quirks, order):
+def test_the_nearest_point_of_a_pixel_wins(order):
     points = [pixel_ray(3, 5, z) for z in (20.0, 8.0, 11.0)][::order]
-    assert list(hits(depth_of(points, quirks)).values()) == [8.3 if quirks else 8.0]
+    assert list(hits(depth_of(points)).values()) == [8.3]
 
 
 def test_quirk_index_makes_a_rows_last_pixel_collide_with_the_next_rows_first():
@@ -76,26 +69,24 @@ def test_quirk_index_makes_a_rows_last_pixel_collide_with_the_next_rows_first():
     last, first = pixel_ray(2, 11, 20.0), pixel_ray(3, 1, 8.0)
     assert hits(depth_of([last, first])) == {(1, 10): 8.3, (2, 0): 8.3}
     assert hits(depth_of([first, last])) == {(2, 0): 8.3, (1, 10): 20.3}
-    assert hits(depth_of([pixel_ray(2, 10, 20.0), pixel_ray(3, 0, 8.0)], quirks=False)) == {(2, 10): 20, (3, 0): 8}
 
 
-@pytest.mark.parametrize("quirks", [True, False])
-def test_agrees_with_a_loop_over_the_points(quirks):
+def test_agrees_with_a_loop_over_the_points():
     scan = np.random.default_rng(3).normal(size=(600, 4)).astype(np.float32) * (8, 2, 2, 1)
     seen: dict[int, list] = {}
     expected = np.zeros((7, 11), np.float32)
     for x, y, z in scan[:, :3].astype(np.float64):
         forward = x - 0.3
-        if (x < 0) if quirks else (forward <= 0):
+        if x < 0:
             continue
-        column, row = round(10 * -y / forward + 5) - quirks, round(10 * -z / forward + 3) - quirks
+        column, row = round(10 * -y / forward + 5) - 1, round(10 * -z / forward + 3) - 1
         if 0 <= column < 11 and 0 <= row < 7:
-            expected[row, column] = x if quirks else forward
-            seen.setdefault(row * (10 if quirks else 11) + column, []).append((row, column, x if quirks else forward))
+            expected[row, column] = x
+            seen.setdefault(row * 10 + column, []).append((row, column, x))
     for group in seen.values():
         expected[group[0][0], group[0][1]] = min(depth for _, _, depth in group)
     assert len(seen) > 40
-    assert np.allclose(velodyne_depth(scan.astype(np.float32), cameras(), REFERENCE_FROM_LIDAR, "l", quirks), expected)
+    assert np.allclose(velodyne_depth(scan.astype(np.float32), cameras(), REFERENCE_FROM_LIDAR, "l"), expected)
 
 
 def test_scans_of_a_wrong_length_are_named(tmp_path):
@@ -144,10 +135,6 @@ def test_the_cache_follows_its_inputs(tmp_path, change):
     fresh = VelodyneGroundTruth(KittiRaw(source.root), None)(REF).dense()
     assert np.array_equal(VelodyneGroundTruth(KittiRaw(source.root), cache)(REF).dense(), fresh)
     assert len(list(cache.glob("*.npz"))) == 2
-    assert not np.array_equal(
-        VelodyneGroundTruth(KittiRaw(source.root), cache, quirks=False)(REF).dense(),
-        VelodyneGroundTruth(KittiRaw(source.root), cache)(REF).dense(),
-    )
 
 
 def test_a_damaged_cache_entry_is_made_anew(tmp_path):

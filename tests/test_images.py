@@ -148,9 +148,8 @@ def test_lanczos_is_pillows_with_and_without_torchs_own(size, monkeypatch):
         assert np.abs(resized.permute(1, 2, 0).numpy() - expected).max() <= 1
 
 
-@pytest.mark.parametrize("filter", ["lanczos", "bicubic", "bilinear"])
-def test_a_resize_keeps_constants_and_the_mean(filter):
+def test_a_resize_keeps_constants_and_the_mean():
     flat = torch.full((3, 50, 70), 137, dtype=torch.uint8)
-    assert (resize_image(flat, 20, 30, filter) == 137).all()
+    assert (resize_image(flat, 20, 30) == 137).all()
     image = torch.from_numpy(picture(6, 60, 48)).permute(2, 0, 1)
-    assert abs(resize_image(image, 24, 30, filter).float().mean() - image.float().mean()) < 2
+    assert abs(resize_image(image, 24, 30).float().mean() - image.float().mean()) < 2
