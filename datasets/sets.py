@@ -15,7 +15,7 @@ from datasets.ground_truth import DepthMapGroundTruth, GroundTruth, ground_truth
 from datasets.kitti import KittiOdometry, KittiRaw
 from datasets.locate import DataPlace
 from datasets.sampler import OnBadSample, make_loader, make_train_loader
-from datasets.sources import FrameSource, select_available
+from datasets.sources import FrameSource, is_complete, select_available
 from datasets.splits import FrameRef, Part, has_part, load_split
 from depth.types import EvalSample, RawBatch, UserError
 
@@ -156,9 +156,13 @@ def _validation_frames(
     if place.kind != "synthetic" and not has_part(split, "val"):
         return [], "the split has none"
     refs = split_frames(place, split, "val")
-    if skip_missing and not any(source.has(ref) for ref in refs):
-        return [], f"none of {len(refs):,} frames are there"
-    return select_available(source, refs, needed, skip_missing)
+    if skip_missing and not any(is_complete(source, ref, needed) for ref in refs):
+        there = sum(map(source.has, refs))
+        return [], f"{there:,} of {len(refs):,} frames are there" + (", none with its neighbours" if there else "")
+    try:
+        return select_available(source, refs, needed, skip_missing)
+    except UserError as error:
+        raise UserError(f"the split's val part: {error}") from None
 
 
 def _ground_truth(source: FrameSource, place: DataPlace, cache_dir: Path) -> GroundTruth | None:
