@@ -24,7 +24,7 @@ from torch import Tensor, stack
 from tqdm import tqdm
 
 from datasets.intrinsics import CameraFile, intrinsics_from_fov, read_intrinsics
-from datasets.media import Clip, Frame, find_clips
+from datasets.media import Frame, Pictures, find_pictures
 from depth.api import DepthModel, full_size, load_model
 from depth.checkpoint import newest_run
 from depth.cli import parse, run
@@ -46,7 +46,7 @@ _SQUEEZE = 1.25  # ratio of aspects from which it is worth a note
 class Predicted:
     """A frame and what the network made of it."""
 
-    clip: Clip
+    clip: Pictures
     name: str
     picture: np.ndarray  # uint8 (H,W,3) RGB
     inverse_depth: np.ndarray  # float32 (h,w), 1 / the network's unit
@@ -104,7 +104,7 @@ def predict(options: PredictOptions, stop: StopSignal | None = None) -> Summary:
         UserError: any input that cannot be used.
     """
     camera = read_intrinsics(Path(options.intrinsics)) if options.intrinsics else None
-    clips = find_clips(options.inputs)
+    clips = find_pictures(options.inputs)
     job = Job(options, load_model(_checkpoint(options), options.device), camera)
     if parse_scale(options.scale_from).kind != "camera_height":
         scale_of_model(parse_scale(options.scale_from), job.model)  # complains before any work is done
@@ -133,7 +133,7 @@ def _checkpoint(options: PredictOptions) -> Path:
         ) from None
 
 
-def _predictions(job: Job, clips: list[Clip], summary: Summary, stop: StopSignal) -> Iterator[Predicted]:
+def _predictions(job: Job, clips: list[Pictures], summary: Summary, stop: StopSignal) -> Iterator[Predicted]:
     """All clips' frames in order, read ahead and predicted in batches that may span clips."""
     options, model = job.options, job.model
     frames = ((clip, frame) for clip in clips for frame in itertools.islice(clip.frames(), options.max_frames))
@@ -153,14 +153,14 @@ def _predictions(job: Job, clips: list[Clip], summary: Summary, stop: StopSignal
                 yield Predicted(clip, name, picture, inverse_depth)
 
 
-def _load(item: tuple[Clip, Frame], height: int, width: int) -> tuple[Clip, str, np.ndarray, Tensor]:
-    """Clip, name, picture uint8 (H,W,3), and the network's input uint8 (3,height,width)."""
+def _load(item: tuple[Pictures, Frame], height: int, width: int) -> tuple[Pictures, str, np.ndarray, Tensor]:
+    """Where it belongs, name, picture uint8 (H,W,3), and the network's input uint8 (3,height,width)."""
     clip, frame = item
     picture = frame.pixels if frame.path is None else read_picture(frame.path)
     return clip, frame.name, picture, resize_picture(picture, height, width)
 
 
-def _write_clip(job: Job, clip: Clip, frames: Iterator[Predicted], writer: WriteBehind, summary: Summary) -> None:
+def _write_clip(job: Job, clip: Pictures, frames: Iterator[Predicted], writer: WriteBehind, summary: Summary) -> None:
     """Hands a clip's frames to the writer, and writes its sidecar."""
     options = job.options
     head = list(itertools.islice(frames, _HEAD))
@@ -199,7 +199,7 @@ def _write_frame(files: FrameFiles, each: Predicted, scale: Scale, intrinsics: n
     return files.write(each.name, each.picture, prediction, intrinsics)
 
 
-def _scale(job: Job, clip: Clip, head: list[Predicted]) -> Scale:
+def _scale(job: Job, clip: Pictures, head: list[Predicted]) -> Scale:
     choice = parse_scale(job.options.scale_from)
     if choice.kind != "camera_height":
         return scale_of_model(choice, job.model)
@@ -228,7 +228,7 @@ def _note_squeeze(model: DepthModel, picture: np.ndarray, summary: Summary) -> N
         tqdm.write(note)
 
 
-def _facts(job: Job, clip: Clip, scale: Scale, files: FrameFiles, video: SideBySide | None) -> dict[str, Any]:
+def _facts(job: Job, clip: Pictures, scale: Scale, files: FrameFiles, video: SideBySide | None) -> dict[str, Any]:
     """The sidecar's entries but for the frames."""
     trained = job.model.trained
     return {

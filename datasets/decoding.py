@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ import cv2
 import numpy as np
 
 from datasets.images import image_size, read_image
-from datasets.media import VIDEO_SUFFIXES, natural_order
+from datasets.media import VIDEO_SUFFIXES, natural_order, open_capture
 from depth.types import UserError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+TRAINING_SUFFIXES = (".png", ".jpg", ".jpeg")
 _MAX_FPS = 1000.0  # a header that claims more is damaged
 
 
@@ -33,14 +32,14 @@ def find_clips(path: Path) -> list[ClipFile]:
     Raises UserError where there is none, or the path does not exist.
     """
     if path.is_file():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if path.suffix.lower() in TRAINING_SUFFIXES:
             raise UserError(f"{path} is a single image: give the folder of the clip's images, or a video")
         return [ClipFile(path.name, path)]
     if not path.is_dir():
         raise UserError(f"--data_path {path} does not exist")
     clips = [ClipFile(p.name, p) for p in _sorted(path) if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES]
     for folder in [path, *(p for p in _sorted(path) if p.is_dir())]:
-        images = tuple(p.name for p in _sorted(folder) if p.suffix.lower() in IMAGE_SUFFIXES)
+        images = tuple(p.name for p in _sorted(folder) if p.suffix.lower() in TRAINING_SUFFIXES)
         if images:
             clips.append(ClipFile(folder.name, folder, images))
     if not clips:
@@ -94,19 +93,10 @@ class ImageFolder:
 
 def open_video(path: Path) -> cv2.VideoCapture:
     """An opened video. Raises UserError where OpenCV cannot open or decode it."""
-    # The decoder's own complaints on stderr would stand beside our one line; -8 is FFmpeg's "quiet".
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if not path.is_file() or path.stat().st_size == 0:
         raise UserError(f"the video {path} {'is empty' if path.is_file() else 'does not exist'}")
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        capture = cv2.VideoCapture(str(path))
-        opened = capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_WIDTH) > 0
-    except cv2.error:
-        opened = False
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if not opened:
+    capture = open_capture(str(path))
+    if capture is None or capture.get(cv2.CAP_PROP_FRAME_WIDTH) <= 0:
         raise _not_a_video(path)
     return capture
 

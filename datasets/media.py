@@ -33,7 +33,7 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class Pictures:
     """Frames that belong together."""
 
     name: str  # unique among the clips found together
@@ -44,13 +44,13 @@ class Clip:
     fps: float
 
 
-def find_clips(inputs: Sequence[str]) -> list[Clip]:
+def find_pictures(inputs: Sequence[str]) -> list[Pictures]:
     """What the user named, as clips in that order.
 
     A folder is one clip of its images, or, where it has none, a clip per video; a glob is one clip of the images and
     a clip per video; a single image is a clip of its own. Raises UserError where nothing is found or it is neither.
     """
-    clips: list[Clip] = []
+    clips: list[Pictures] = []
     names: set[str] = set()
     for text in inputs:
         clips += _find(text, names)
@@ -62,7 +62,7 @@ def natural_order(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", path.name)]
 
 
-def _find(text: str, names: set[str]) -> list[Clip]:
+def _find(text: str, names: set[str]) -> list[Pictures]:
     path = Path(text).expanduser()
     if path.is_dir():
         return _several(sorted(path.iterdir(), key=natural_order), path.resolve().name or "root", text, names)
@@ -76,17 +76,17 @@ def _find(text: str, names: set[str]) -> list[Clip]:
     raise UserError(f"{text} does not exist: name an image, a folder, a glob in quotes, a video or a camera's number")
 
 
-def _single(path: Path, text: str, names: set[str]) -> Clip:
+def _single(path: Path, text: str, names: set[str]) -> Pictures:
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return _video(path, text, names)
     if suffix not in IMAGE_SUFFIXES:
         raise UserError(f"{path} is neither an image nor a video by its name (known: {_known()})")
     name = _unique(path.stem, names)
-    return Clip(name, text, "image", lambda: iter([Frame(name, path)]), 1, _DEFAULT_FPS)
+    return Pictures(name, text, "image", lambda: iter([Frame(name, path)]), 1, _DEFAULT_FPS)
 
 
-def _several(paths: list[Path], name: str, text: str, names: set[str]) -> list[Clip]:
+def _several(paths: list[Path], name: str, text: str, names: set[str]) -> list[Pictures]:
     # Hidden files are other programs': macOS leaves a ._frame.jpg beside a frame.jpg on foreign disks.
     files = [path for path in paths if path.is_file() and not path.name.startswith(".")]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
@@ -97,20 +97,20 @@ def _several(paths: list[Path], name: str, text: str, names: set[str]) -> list[C
         return [_video(path, text, names) for path in videos]
     stems: set[str] = set()
     frames = [Frame(_unique(path.stem, stems), path) for path in images]
-    clip = Clip(_unique(name, names), text, "folder", lambda: iter(frames), len(frames), _DEFAULT_FPS)
+    clip = Pictures(_unique(name, names), text, "folder", lambda: iter(frames), len(frames), _DEFAULT_FPS)
     return [clip] if glob.escape(text) == text else [clip, *(_video(path, text, names) for path in videos)]
 
 
-def _video(path: Path, text: str, names: set[str]) -> Clip:
+def _video(path: Path, text: str, names: set[str]) -> Pictures:
     what = f"{path} cannot be opened as a video: it is damaged, or in a codec that OpenCV lacks"
     fps, count = _ask(str(path), what)
-    return Clip(_unique(path.stem, names), text, "video", lambda: _decode(str(path), what), count, fps)
+    return Pictures(_unique(path.stem, names), text, "video", lambda: _decode(str(path), what), count, fps)
 
 
-def _camera(index: int, names: set[str]) -> Clip:
+def _camera(index: int, names: set[str]) -> Pictures:
     what = f"camera {index} cannot be opened: is it plugged in, free, and may you use it?"
     fps, _ = _ask(index, what)
-    return Clip(_unique(f"camera_{index}", names), str(index), "camera", lambda: _decode(index, what), None, fps)
+    return Pictures(_unique(f"camera_{index}", names), str(index), "camera", lambda: _decode(index, what), None, fps)
 
 
 def _ask(source: str | int, complaint: str) -> tuple[float, int | None]:
@@ -121,15 +121,23 @@ def _ask(source: str | int, complaint: str) -> tuple[float, int | None]:
     return fps if 0.1 < fps < 1000 else _DEFAULT_FPS, count if count > 0 else None
 
 
-def _open(source: str | int, complaint: str) -> cv2.VideoCapture:
-    # OpenCV warns on stderr, and FFmpeg complains there, where the first video is opened; our one line is enough.
+def open_capture(source: str | int) -> cv2.VideoCapture | None:
+    """An opened video file or camera; None where OpenCV cannot open it."""
+    # OpenCV warns on stderr, and FFmpeg complains there, where the first video is opened; callers have one line for it.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         capture = cv2.VideoCapture(source)
+        return capture if capture.isOpened() else None
+    except cv2.error:
+        return None
     finally:
         cv2.utils.logging.setLogLevel(level)
-    if not capture.isOpened():
+
+
+def _open(source: str | int, complaint: str) -> cv2.VideoCapture:
+    capture = open_capture(source)
+    if capture is None:
         raise UserError(complaint)
     return capture
 

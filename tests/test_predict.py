@@ -11,7 +11,7 @@ from tiny_run import save_run
 
 import depth
 from datasets.intrinsics import intrinsics_from_fov
-from datasets.media import find_clips
+from datasets.media import find_pictures
 from depth.api import DepthModel
 from depth.cli import parse
 from depth.predict_options import PredictOptions, ScaleChoice, parse_scale
@@ -272,12 +272,12 @@ def test_clips_of_folders_and_globs(tmp_path):
         cv2.imwrite(str(folder / f"{index}.png"), _picture(index, 4, 4))
     (folder / "._3.png").write_text("another program's")
     (folder / "notes.txt").write_text("")
-    (clip,) = find_clips([str(folder)])
+    (clip,) = find_pictures([str(folder)])
     assert (clip.name, clip.count) == ("frames", 11)
     assert [frame.name for frame in clip.frames()] == [str(index) for index in range(11)]
-    (clip,) = find_clips([str(folder / "1*.png")])
+    (clip,) = find_pictures([str(folder / "1*.png")])
     assert [frame.name for frame in clip.frames()] == ["1", "10"]
-    names = [clip.name for clip in find_clips([str(folder / "1.png"), str(folder), str(folder / "1.png")])]
+    names = [clip.name for clip in find_pictures([str(folder / "1.png"), str(folder), str(folder / "1.png")])]
     assert names == ["1", "frames", "1_2"]
 
 
