@@ -68,7 +68,7 @@ def select_available(
     wanted_offsets = list(dict.fromkeys(offsets))
     usable = [ref for ref in refs if is_complete(source, ref, wanted_offsets, also)]
     if not usable:
-        raise UserError(_nothing_there(source, refs, wanted_offsets, also))
+        raise UserError(nothing_there(source, refs, wanted_offsets, also))
     for folder_ref in {ref.folder: ref for ref in usable}.values():
         source.intrinsics(folder_ref)
     drives = len({ref.folder for ref in usable})
@@ -86,9 +86,10 @@ def is_complete(
     return there and (also is None or also(ref))
 
 
-def _nothing_there(
+def nothing_there(
     source: FrameSource, refs: Sequence[FrameRef], offsets: Iterable[int], also: Callable[[FrameRef], bool] | None
 ) -> str:
+    """Why none of the frames can be used, in one line; see `select_available`."""
     if not refs:
         return f"no frame was asked for under {source.root}: the split is empty"
     without = [ref for ref in refs if source.has(ref)]
