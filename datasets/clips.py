@@ -28,7 +28,7 @@ from depth.types import UserError
 # Long side of stored frames, pixels: twice the default input, and what 1024x320 still gains from.
 STORED_SIDE = 1280
 _JPEG_QUALITY = 95  # chroma at half size (4:2:0), which is what a video has
-_VERSION = 1  # raise it whenever the same source would give another clip.json
+_VERSION = 2  # raise it whenever the same source would give another clip.json
 _SHORTEST = 3  # frames: a target and its neighbours
 _CLAIM = 0.9  # a video that ends before this share of the frames it claims is damaged
 

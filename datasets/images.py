@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from depth.types import UserError
@@ -24,25 +25,40 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, str
 
 _JPEG_END = b"\xff\xd9"
 
+# EXIF orientation -> what turns a stored picture, (H,W,3), upright; 1 is upright. From 5 on the sides are exchanged.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda rgb: rgb[:, ::-1],
+    3: lambda rgb: rgb[::-1, ::-1],
+    4: lambda rgb: rgb[::-1],
+    5: lambda rgb: rgb.swapaxes(0, 1),
+    6: lambda rgb: rgb.swapaxes(0, 1)[:, ::-1],
+    7: lambda rgb: rgb.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda rgb: rgb.swapaxes(0, 1)[::-1],
+}
+_ON_ITS_SIDE = 5
+
 
 def read_image(path: Path) -> Tensor:
     """A PNG or JPEG as uint8 (3,H,W) RGB.
 
-    Grey is repeated, alpha dropped, a palette resolved, 16 bits rounded to 8; EXIF rotation is not applied. The
-    memory may be laid out as (H,W,3). Raises UserError naming the file where it cannot be read or decoded, or
-    claims more than MAX_PIXELS.
+    Grey is repeated, alpha dropped, a palette resolved, 16 bits rounded to 8; the picture is turned upright by its EXIF
+    rotation, as prediction turns it. The memory may be laid out as (H,W,3). Raises UserError naming the file where it
+    cannot be read or decoded, or claims more than MAX_PIXELS.
     """
     data = _read_bytes(path)
     header = _open(data, path)
+    turn = _UPRIGHT.get(_orientation(header))
     # cv2 for JPEG: Pillow takes half as long again, and torchvision's decoders are on their way out. Pillow for PNG:
     # cv2 puts complaints of its own on stderr, and torchvision 0.29 dies of a segmentation fault on damaged ones.
     rgb = _decode_jpeg(data, path) if header.format == "JPEG" else _to_rgb(_load(header, path))
-    return torch.from_numpy(rgb).permute(2, 0, 1)
+    return torch.from_numpy(rgb if turn is None else np.ascontiguousarray(turn(rgb))).permute(2, 0, 1)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the file's header. Raises UserError as `read_image` does."""
-    return _open(_read_bytes(path), path).size
+    """(width, height) of the upright picture, from the file's header. Raises UserError as `read_image` does."""
+    header = _open(_read_bytes(path), path)
+    width, height = header.size
+    return (height, width) if _orientation(header) >= _ON_ITS_SIDE else (width, height)
 
 
 def read_depth_png(path: Path) -> np.ndarray:
@@ -111,6 +127,16 @@ def _open(data: np.ndarray, path: Path) -> Image.Image:
     if width * height > MAX_PIXELS or width * height == 0:
         raise UserError(f"{path}: its header claims {width}x{height} pixels; replace or remove the file")
     return image
+
+
+def _orientation(header: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1, upright, where the header has none or one that cannot be read."""
+    try:
+        # Image's own method: that of a PNG decodes the pixels to look behind them.
+        found = Image.Image.getexif(header).get(ExifTags.Base.Orientation)
+    except _DAMAGE:
+        return 1
+    return found if found in _UPRIGHT else 1
 
 
 def _decode_jpeg(data: np.ndarray, path: Path) -> np.ndarray:
