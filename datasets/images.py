@@ -24,6 +24,8 @@ _MAX_FILE_BYTES = 1 << 29
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 
 _JPEG_END = b"\xff\xd9"
+_JPEG_TAIL = 4096  # bytes in which the end is looked for
+_JPEG_FILLING = 16  # so many zeros at the end of a file have filled it up
 
 # EXIF orientation -> what turns a stored picture, (H,W,3), upright; 1 is upright. From 5 on the sides are exchanged.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -50,7 +52,7 @@ def read_image(path: Path) -> Tensor:
     turn = _UPRIGHT.get(_orientation(header))
     # cv2 for JPEG: Pillow takes half as long again, and torchvision's decoders are on their way out. Pillow for PNG:
     # cv2 puts complaints of its own on stderr, and torchvision 0.29 dies of a segmentation fault on damaged ones.
-    rgb = _decode_jpeg(data, path) if header.format == "JPEG" else _to_rgb(_load(header, path))
+    rgb = _decode_jpeg(data, header, path) if header.format == "JPEG" else _to_rgb(_load(header, path))
     return torch.from_numpy(rgb if turn is None else np.ascontiguousarray(turn(rgb))).permute(2, 0, 1)
 
 
@@ -139,12 +141,10 @@ def _orientation(header: Image.Image) -> int:
     return found if found in _UPRIGHT else 1
 
 
-def _decode_jpeg(data: np.ndarray, path: Path) -> np.ndarray:
+def _decode_jpeg(data: np.ndarray, header: Image.Image, path: Path) -> np.ndarray:
     """uint8 (H,W,3), writable. Raises UserError."""
-    # A file whose end is lost may have been filled up with zeros, and those cv2 decodes to grey.
-    complete = _JPEG_END in data[-4096:].tobytes()
     image = None
-    if complete:
+    if _JPEG_END in data[-_JPEG_TAIL:].tobytes() or _goes_on_behind_its_end(data, header, path):
         try:
             image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error:
@@ -152,6 +152,17 @@ def _decode_jpeg(data: np.ndarray, path: Path) -> np.ndarray:
     if image is None:
         raise UserError(f"{path}: damaged or truncated JPEG; replace or remove the file")
     return image
+
+
+def _goes_on_behind_its_end(data: np.ndarray, header: Image.Image, path: Path) -> bool:
+    """Whether a JPEG without an end near the file's is whole: some phones append data. Raises UserError for a lost end.
+
+    cv2 decodes what is lost to grey. Pillow refuses it, unless the file was filled up with zeros.
+    """
+    if not data[-_JPEG_FILLING:].any():
+        return False
+    _load(header, path)
+    return True
 
 
 def _load(image: Image.Image, path: Path) -> Image.Image:

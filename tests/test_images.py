@@ -119,6 +119,29 @@ def test_a_jpeg_filled_up_with_zeros_is_refused(tmp_path):
     assert read_image(tmp_path / "a.jpg").shape == (3, 24, 40)
 
 
+def test_a_jpeg_with_data_behind_its_end_is_whole(tmp_path):
+    data, path = encoded(Image.fromarray(picture(3)), "JPEG"), tmp_path / "phone.jpg"
+    path.write_bytes(data)
+    expected = read_image(path)
+    path.write_bytes(data + b"\0motion" * 2000)
+    assert torch.equal(read_image(path), expected) and image_size(path) == (40, 24)
+    path.write_bytes(data + b"\0motion" * 2000 + bytes(16))
+    with pytest.raises(UserError, match=r"phone\.jpg: damaged or truncated"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_large_jpeg_that_lost_its_end_is_refused(tmp_path, share):
+    data = encoded(Image.fromarray(picture(3, 400, 300)), "JPEG")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[: int(len(data) * share)])
+    assert path.stat().st_size > 3 * 4096
+    for filling in (b"", bytes(5000)):
+        path.write_bytes(data[: int(len(data) * share)] + filling)
+        with pytest.raises(UserError, match=r"a\.jpg: damaged or truncated"):
+            read_image(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(20)])
 def test_other_files_are_refused(tmp_path, data):
     (tmp_path / "x.png").write_bytes(data)
