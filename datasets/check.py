@@ -11,7 +11,6 @@ evaluation, can start; 2: it cannot, and what is wrong is said.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
-from datasets.command import as_command
+from datasets.command import Parser, as_command
 from datasets.facts import Facts, gather
 from datasets.images import resize_image
 from datasets.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
@@ -181,7 +180,7 @@ def _time(seconds: float) -> str:
 @as_command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.check", description=__doc__.split("\n", 1)[0])
+    parser = Parser(prog="python -m datasets.check", description=__doc__.split("\n", 1)[0])
     parser.add_argument("path", type=Path, help="folder of a dataset, or a video")
     parser.add_argument("--split", default="eigen_zhou", help="KITTI: name, folder or file of the split to look for")
     parser.add_argument("--use_stereo", action="store_true", help="KITTI: training needs the other camera's images too")
