@@ -190,7 +190,9 @@ def _write_clip(job: Job, clip: Pictures, frames: Iterator[Predicted], writer: W
     finally:
         if video is not None:
             video.close()
-    write_sidecar(path, facts | {"frames": records})
+    write_sidecar(path, facts | {"frames": records, "notes": clip.notes})
+    for note in clip.notes:
+        tqdm.write(f"note: {note}")
     summary.sidecars.append(path)
 
 

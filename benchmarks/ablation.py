@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.ablation_cell import Part, constant_prior, measure_cell, settings_of, train_cell
 from benchmarks.ablation_grids import GRIDS, Cell
 from benchmarks.ablation_table import COLUMNS, difference, figure, markdown, seed_means
+from datasets.command import Parser
 from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import split_frames
 from datasets.synthetic import WorldSpec
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parse_plan(arguments: Sequence[str] | None = None) -> tuple[Plan, Config]:
     """The flags of this command and, of the rest, those of train.py. Raises UserError for what neither knows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     # A flag of train.py must not be taken for the beginning of one of these.
     parser.allow_abbrev = False
     parser.add_argument("--grid", required=True, choices=GRIDS)

@@ -132,7 +132,7 @@ def _read(path: Path) -> _Calibration:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise UserError(f"{path}: too large for a calibration file")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise UserError(f"cannot read the calibration {path}: {reason}") from None

@@ -1,15 +1,16 @@
-"""The doctor: looks at a dataset and says whether a training can start on it, on one screen.
+"""The doctor: looks at a dataset and says whether a training or an evaluation can start on it, on one screen.
 
     python -m datasets.check kitti_data --split eigen_zhou
+    python -m datasets.check kitti_data --split eigen
     python -m datasets.check clip.mp4 --fov 65
 
-takes KITTI's raw and odometry layouts, an embedded world, a video, a folder of images, or a folder of clips. Exit code
-0: a training can start; 2: it cannot, and what is wrong is said.
+takes KITTI's raw and odometry layouts, an embedded world, a video, a folder of images, or a folder of clips. A split
+that has a test part alone is judged by that: by its images and their ground truth. Exit code 0: the training, or the
+evaluation, can start; 2: it cannot, and what is wrong is said.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
-from datasets.command import as_command
+from datasets.command import Parser, as_command
 from datasets.facts import Facts, gather
 from datasets.images import resize_image
 from datasets.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
@@ -60,8 +61,8 @@ def report(facts: Facts, path: Path, split: str, epochs: int, rate: float | None
 
 
 def is_ready(facts: Facts) -> bool:
-    """Whether a training can start as things are."""
-    return not facts.problems and not facts.missing and facts.samples > 0
+    """Whether a training, or the evaluation of a split without a train part, can start as things are."""
+    return not facts.problems and not facts.missing and facts.samples + facts.evaluated > 0
 
 
 def _safe_pairs(facts: Facts) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -151,8 +152,9 @@ def _loading_rate(facts: Facts) -> float:
 def _verdict(facts: Facts, camera_given: bool) -> str:
     if is_ready(facts):
         return "ready" if facts.kind != "footage" or camera_given else "ready once the camera is given or learned"
-    if facts.missing and facts.samples and not facts.problems:
-        return "incomplete: --skip_missing trains on what is here; python -m datasets.download lists the rest"
+    if facts.missing and facts.samples + facts.evaluated and not facts.problems:
+        use = "trains on" if facts.samples else "evaluates"
+        return f"incomplete: --skip_missing {use} what is here; python -m datasets.download lists the rest"
     return "not ready"
 
 
@@ -178,9 +180,10 @@ def _time(seconds: float) -> str:
 @as_command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.check", description=__doc__.split("\n", 1)[0])
+    parser = Parser(prog="python -m datasets.check", description=__doc__.split("\n", 1)[0])
     parser.add_argument("path", type=Path, help="folder of a dataset, or a video")
     parser.add_argument("--split", default="eigen_zhou", help="KITTI: name, folder or file of the split to look for")
+    parser.add_argument("--use_stereo", action="store_true", help="KITTI: training needs the other camera's images too")
     parser.add_argument("--intrinsics", type=Path, help="footage: JSON file of the camera, see docs/OWN_FOOTAGE.md")
     parser.add_argument("--fov", type=float, help="footage: horizontal field of view, degrees")
     parser.add_argument("--epochs", type=int, default=20, help="for the estimate of time (default 20)")
@@ -192,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--fov {options.fov:g} is not between {MIN_FOV:g} and {MAX_FOV:g} degrees")
     if options.rate is not None and options.rate <= 0:
         raise UserError(f"--rate {options.rate:g} is not above 0")
-    facts = gather(options.path, options.split, choice)
+    facts = gather(options.path, options.split, choice, options.use_stereo)
     print(*report(facts, options.path, options.split, options.epochs, options.rate, given), sep="\n")
     return 0 if is_ready(facts) else 2
 

@@ -28,9 +28,8 @@ from depth.types import UserError
 # Long side of stored frames, pixels: twice the default input, and what 1024x320 still gains from.
 STORED_SIDE = 1280
 _JPEG_QUALITY = 95  # chroma at half size (4:2:0), which is what a video has
-_VERSION = 1  # raise it whenever the same source would give another clip.json
+_VERSION = 2  # raise it whenever the same source would give another clip.json
 _SHORTEST = 3  # frames: a target and its neighbours
-_CLAIM = 0.9  # a video that ends before this share of the frames it claims is damaged
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,6 @@ def _read(clip: ClipFile, folder: Path, keep_still: bool, progress: bool) -> Cli
         cuts=places.count(Place.FIRST) - 1,
         segments=tuple(map(tuple, segments)),
     )
-
-
-def is_cut_short(clip: Clip) -> bool:
-    """Whether a video ended well before the frames its header claims."""
-    return clip.frames < _CLAIM * clip.claimed
 
 
 def _stored_size(width: int, height: int) -> tuple[int, int]:

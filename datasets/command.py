@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import sys
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 from depth.types import UserError
 
 Arguments = ParamSpec("Arguments")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser, and those of its subcommands, whose complaint is a UserError: one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Called for flags and values that are not known. Raises UserError."""
+        raise UserError(f"{message} (--help lists every flag)")
 
 
 def as_command(stopped: str = "stopped") -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:

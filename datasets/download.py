@@ -11,7 +11,6 @@ KITTI's data is licensed CC BY-NC-SA 3.0; with --fetch you agree to its terms.
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 import zipfile
@@ -23,7 +22,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from datasets.command import as_command
+from datasets.command import Parser, as_command
 from datasets.remote import RemoteFile
 from datasets.splits import FrameRef, Part, has_part, load_split
 from depth.files import write_file
@@ -185,7 +184,7 @@ def _unpack(opened: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, url: 
 @as_command("stopped; the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.download", description=__doc__.split("\n", 1)[0])
+    parser = Parser(prog="python -m datasets.download", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--split", default="eigen", help="name, folder or file of a split (default eigen)")
     parser.add_argument("--what", choices=("eval", "train"), default="eval", help="test part, or train and val parts")
     parser.add_argument("--data_path", type=Path, default=Path("kitti_data"), help="where to (default kitti_data)")

@@ -16,10 +16,11 @@ from torch import Tensor
 from datasets.camera import CameraChoice
 from datasets.clips import encode_stored
 from datasets.decoding import ClipFile, Video, find_clips, open_video
+from datasets.ground_truth import ground_truth_reader
 from datasets.images import image_size, read_image
 from datasets.kitti import KittiOdometry, KittiRaw
 from datasets.motion import frames_apart
-from datasets.sources import FrameSource
+from datasets.sources import FrameSource, is_complete, nothing_there
 from datasets.splits import FrameRef, Part, has_part, load_split
 from depth.types import UserError
 
@@ -43,26 +44,29 @@ class Facts:
     cache_bytes: int = 0  # that the frames will take in the cache, about
     cameras: dict[str, tuple[np.ndarray, int, int]] = field(default_factory=dict)  # name -> K, width, height
     samples: int = 0  # targets for training, before the frame picker
+    evaluated: int = 0  # images with ground truth, of a split that has no train part
     counts: list[str] = field(default_factory=list)  # frames of each part of the split
     missing: list[str] = field(default_factory=list)  # a line per drive: what is to be downloaded
-    problems: list[str] = field(default_factory=list)  # what keeps a training from starting
+    problems: list[str] = field(default_factory=list)  # what keeps a training or an evaluation from starting
     pairs: Callable[[int], list[Pair]] = lambda count: []  # so many pairs, spread over all clips
     image: Callable[[], Tensor] | None = None  # reads a frame, uint8 (3,H,W), as the loader does, to take the time
     missing_frames: int = 0  # both cameras' images of a moment count once
 
 
-def gather(path: Path, split: str, choice: CameraChoice) -> Facts:
+def gather(path: Path, split: str, choice: CameraChoice, use_stereo: bool = False) -> Facts:
     """The facts about whatever lies at the path. Raises UserError where it is nothing that can be read."""
     if path.is_dir() and (path / "world.json").is_file():
-        return _recordings(path, "embedded world", path / "splits")
+        return _recordings(path, "embedded world", path / "splits", use_stereo)
     if path.is_dir() and (path / "sequences").is_dir():
-        return _recordings(path, "KITTI odometry", split if split.startswith("odom") else "odom")
+        return _recordings(path, "KITTI odometry", split if split.startswith("odom") else "odom", use_stereo)
     if path.is_dir() and any(_RAW_DATE.fullmatch(p.name) for p in path.iterdir() if p.is_dir()):
-        return _recordings(path, "KITTI raw", split)
+        return _recordings(path, "KITTI raw", split, use_stereo)
+    if use_stereo:
+        raise UserError(f"--use_stereo: {path} is not in one of KITTI's layouts, which have two cameras")
     return _footage(path, choice)
 
 
-def _recordings(root: Path, kind: str, split: str | Path) -> Facts:
+def _recordings(root: Path, kind: str, split: str | Path, use_stereo: bool) -> Facts:
     """KITTI's layouts: counted by the split, and by what is on the disk."""
     raw = kind != "KITTI odometry"
     source: FrameSource = KittiRaw(root) if raw else KittiOdometry(root)
@@ -71,7 +75,7 @@ def _recordings(root: Path, kind: str, split: str | Path) -> Facts:
     facts = Facts(kind, {name: len(files) for name, files in images.items()}, fps=[KITTI_FPS])
     files = [file for each in images.values() for file in each]
     _look_at_files(facts, files)
-    _count_split(facts, source, split)
+    _count_split(facts, source, split, use_stereo)
     for name, each in images.items():
         if each:
             _look_at_camera(facts, source, FrameRef(name, int(each[0].stem), "l"))
@@ -105,26 +109,54 @@ def _look_at_files(facts: Facts, files: Sequence[Path]) -> Counter[str]:
     return sizes
 
 
-def _count_split(facts: Facts, source: FrameSource, split: str | Path) -> None:
+def _count_split(facts: Facts, source: FrameSource, split: str | Path, use_stereo: bool) -> None:
+    """Counts each part's usable frames; a split without a train part is judged by its test part."""
+    parts = [part for part in _PARTS if has_part(split, part)]
+    judged = next((part for part in parts if part != "val"), None)
+    if judged is None:
+        facts.problems.append(f"split {split} has neither a train nor a test part")
     wanted: Counter[str] = Counter()
     there: Counter[str] = Counter()
-    for part in _PARTS:
-        if not has_part(split, part):
-            continue
+    for part in parts:
         refs = load_split(split, part)
-        needed = (-1, 1) if part != "test" else ()
-        usable = [r for r in refs if source.has(r) and all(source.has(r.neighbour(o)) for o in needed)]
+        needed = () if part == "test" else (-1, 1, 0) if use_stereo else (-1, 1)
+        usable = [ref for ref in refs if is_complete(source, ref, needed)]
         facts.counts.append(f"{part} {len(usable):,} of {len(refs):,}")
         facts.samples += len(usable) if part == "train" else 0
         facts.missing_frames += len({(r.folder, r.frame) for r in refs} - {(r.folder, r.frame) for r in usable})
         wanted.update(ref.folder for ref in refs)
         there.update(ref.folder for ref in usable)
+        if part == judged and not usable:
+            facts.problems.append(nothing_there(source, refs, needed, None))
     for folder, count in wanted.items():
         if there[folder] < count:
             lacking = count - there[folder]
             facts.missing.append(f"{folder}: {lacking:,} of {count:,} missing; {source.archive(folder)}")
-    if not there:
-        facts.problems.append(f"none of the {sum(wanted.values()):,} frames of split {split} are here")
+    if judged == "test":
+        _count_evaluation(facts, source, split)
+
+
+def _count_evaluation(facts: Facts, source: FrameSource, split: str | Path) -> None:
+    """Counts the test images that have ground truth, and looks for faults in it."""
+    refs = [ref for ref in load_split(split, "test") if source.has(ref)]
+    facts.evaluated = len(refs)
+    if not isinstance(source, KittiRaw):
+        return  # odometry is evaluated against poses
+    improved = Path(split).name == "eigen_benchmark"
+    truth = ground_truth_reader(source, "improved" if improved else "velodyne", None)
+    known = [ref for ref in refs if truth.has(ref)]
+    facts.evaluated = len(known)
+    facts.counts.append(f"{len(known):,} with ground truth")
+    if refs and not known:
+        facts.problems.append(nothing_there(source, refs, (), truth.has))
+    for folder, count in (Counter(r.folder for r in refs) - Counter(r.folder for r in known)).items():
+        archive = "download data_depth_annotated.zip (KITTI)" if improved else source.archive(folder)
+        facts.missing.append(f"{folder}: {count:,} without ground truth; {archive}")
+    for ref in known:
+        try:
+            truth.check(ref)
+        except UserError as error:
+            facts.problems.append(str(error))
 
 
 def _look_at_camera(facts: Facts, source: FrameSource, ref: FrameRef) -> None:

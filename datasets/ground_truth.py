@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from datasets.calibration import CameraPair
-from datasets.images import read_depth_png
+from datasets.images import image_size, read_depth_png
 from datasets.kitti import KittiRaw
 from datasets.splits import FrameRef
 from depth.files import written_aside
@@ -30,6 +30,10 @@ class GroundTruth(Protocol):
 
     def has(self, ref: FrameRef) -> bool:
         """Whether there is ground truth for the frame."""
+        ...
+
+    def check(self, ref: FrameRef) -> None:
+        """Looks for faults that need no pixel read, before hours of training. Raises UserError for the first."""
         ...
 
     def __call__(self, ref: FrameRef) -> DepthPixels:
@@ -55,13 +59,20 @@ class DepthMapGroundTruth:
         """Whether the depth map is there."""
         return self.source.depth_map_path(ref) is not None
 
+    def check(self, ref: FrameRef) -> None:
+        """Raises UserError where the depth map is missing or its header is damaged."""
+        image_size(self._path(ref))
+
     def __call__(self, ref: FrameRef) -> DepthPixels:
         """The pixels that have one. Raises UserError where it is missing or malformed."""
+        return DepthPixels.of(read_depth_png(self._path(ref)))
+
+    def _path(self, ref: FrameRef) -> Path:
         path = self.source.depth_map_path(ref)
         if path is None:
             root = self.source.root
             raise UserError(f"no depth map for {ref.name} under {root}: get data_depth_annotated.zip (KITTI)")
-        return DepthPixels.of(read_depth_png(path))
+        return path
 
 
 @dataclass(frozen=True)
@@ -78,11 +89,15 @@ class VelodyneGroundTruth:
         """Whether the scan is there."""
         return self.source.scan_path(ref) is not None
 
+    def check(self, ref: FrameRef) -> None:
+        """Raises UserError where the calibration of its day or the size of the scan is wrong."""
+        self.source.cameras(ref)
+        self.source.reference_from_velodyne(ref)
+        check_scan(self._path(ref))
+
     def __call__(self, ref: FrameRef) -> DepthPixels:
         """The pixels that have one. Raises UserError where scan or calibration is malformed."""
-        path = self.source.scan_path(ref)
-        if path is None:
-            raise UserError(f"no scan for {ref.name}: {ref.folder}/velodyne_points is not under {self.source.root}")
+        path = self._path(ref)
         cameras, lidar = self.source.cameras(ref), self.source.reference_from_velodyne(ref)
         if self.cache is None:
             return DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side))
@@ -94,16 +109,30 @@ class VelodyneGroundTruth:
             _save(entry, pixels)
         return pixels
 
+    def _path(self, ref: FrameRef) -> Path:
+        path = self.source.scan_path(ref)
+        if path is None:
+            raise UserError(f"no scan for {ref.name}: {ref.folder}/velodyne_points is not under {self.source.root}")
+        return path
+
+
+def check_scan(path: Path) -> None:
+    """Raises UserError where a scan's length is not that of whole points, or the file is not there."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None
+    if size == 0 or size % _BYTES_PER_POINT or size > _MAX_SCAN_BYTES:
+        raise UserError(f"{path}: {size:,} bytes are not a scan (a multiple of {_BYTES_PER_POINT}); get it again")
+
 
 def read_scan(path: Path) -> np.ndarray:
     """A lidar scan in KITTI's format: float32 (N,4), x forward, y left, z up in metres, and reflectance.
 
     Raises UserError where the file cannot be read or its length is not that of whole points.
     """
+    check_scan(path)
     try:
-        size = path.stat().st_size
-        if size == 0 or size % _BYTES_PER_POINT or size > _MAX_SCAN_BYTES:
-            raise UserError(f"{path}: {size:,} bytes are not a scan (a multiple of {_BYTES_PER_POINT}); get it again")
         return np.fromfile(path, dtype="<f4").reshape(-1, 4)
     except OSError as error:
         raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from depth.types import UserError
@@ -23,26 +24,43 @@ _MAX_FILE_BYTES = 1 << 29
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 
 _JPEG_END = b"\xff\xd9"
+_JPEG_TAIL = 4096  # bytes in which the end is looked for
+_JPEG_FILLING = 16  # so many zeros at the end of a file have filled it up
+
+# EXIF orientation -> what turns a stored picture, (H,W,3), upright; 1 is upright. From 5 on the sides are exchanged.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda rgb: rgb[:, ::-1],
+    3: lambda rgb: rgb[::-1, ::-1],
+    4: lambda rgb: rgb[::-1],
+    5: lambda rgb: rgb.swapaxes(0, 1),
+    6: lambda rgb: rgb.swapaxes(0, 1)[:, ::-1],
+    7: lambda rgb: rgb.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda rgb: rgb.swapaxes(0, 1)[::-1],
+}
+_ON_ITS_SIDE = 5
 
 
 def read_image(path: Path) -> Tensor:
     """A PNG or JPEG as uint8 (3,H,W) RGB.
 
-    Grey is repeated, alpha dropped, a palette resolved, 16 bits rounded to 8; EXIF rotation is not applied. The
-    memory may be laid out as (H,W,3). Raises UserError naming the file where it cannot be read or decoded, or
-    claims more than MAX_PIXELS.
+    Grey is repeated, alpha dropped, a palette resolved, 16 bits rounded to 8; the picture is turned upright by its EXIF
+    rotation, as prediction turns it. The memory may be laid out as (H,W,3). Raises UserError naming the file where it
+    cannot be read or decoded, or claims more than MAX_PIXELS.
     """
     data = _read_bytes(path)
     header = _open(data, path)
+    turn = _UPRIGHT.get(_orientation(header))
     # cv2 for JPEG: Pillow takes half as long again, and torchvision's decoders are on their way out. Pillow for PNG:
     # cv2 puts complaints of its own on stderr, and torchvision 0.29 dies of a segmentation fault on damaged ones.
-    rgb = _decode_jpeg(data, path) if header.format == "JPEG" else _to_rgb(_load(header, path))
-    return torch.from_numpy(rgb).permute(2, 0, 1)
+    rgb = _decode_jpeg(data, header, path) if header.format == "JPEG" else _to_rgb(_load(header, path))
+    return torch.from_numpy(rgb if turn is None else np.ascontiguousarray(turn(rgb))).permute(2, 0, 1)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the file's header. Raises UserError as `read_image` does."""
-    return _open(_read_bytes(path), path).size
+    """(width, height) of the upright picture, from the file's header. Raises UserError as `read_image` does."""
+    header = _open(_read_bytes(path), path)
+    width, height = header.size
+    return (height, width) if _orientation(header) >= _ON_ITS_SIDE else (width, height)
 
 
 def read_depth_png(path: Path) -> np.ndarray:
@@ -113,12 +131,20 @@ def _open(data: np.ndarray, path: Path) -> Image.Image:
     return image
 
 
-def _decode_jpeg(data: np.ndarray, path: Path) -> np.ndarray:
+def _orientation(header: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1, upright, where the header has none or one that cannot be read."""
+    try:
+        # Image's own method: that of a PNG decodes the pixels to look behind them.
+        found = Image.Image.getexif(header).get(ExifTags.Base.Orientation)
+    except _DAMAGE:
+        return 1
+    return found if found in _UPRIGHT else 1
+
+
+def _decode_jpeg(data: np.ndarray, header: Image.Image, path: Path) -> np.ndarray:
     """uint8 (H,W,3), writable. Raises UserError."""
-    # A file whose end is lost may have been filled up with zeros, and those cv2 decodes to grey.
-    complete = _JPEG_END in data[-4096:].tobytes()
     image = None
-    if complete:
+    if _JPEG_END in data[-_JPEG_TAIL:].tobytes() or _goes_on_behind_its_end(data, header, path):
         try:
             image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error:
@@ -126,6 +152,17 @@ def _decode_jpeg(data: np.ndarray, path: Path) -> np.ndarray:
     if image is None:
         raise UserError(f"{path}: damaged or truncated JPEG; replace or remove the file")
     return image
+
+
+def _goes_on_behind_its_end(data: np.ndarray, header: Image.Image, path: Path) -> bool:
+    """Whether a JPEG without an end near the file's is whole: some phones append data. Raises UserError for a lost end.
+
+    cv2 decodes what is lost to grey. Pillow refuses it, unless the file was filled up with zeros.
+    """
+    if not data[-_JPEG_FILLING:].any():
+        return False
+    _load(header, path)
+    return True
 
 
 def _load(image: Image.Image, path: Path) -> Image.Image:

@@ -44,7 +44,7 @@ def read_intrinsics(path: Path) -> CameraFile:
     Raises UserError naming the file and the entry that is missing or makes no sense.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cannot read the intrinsics {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

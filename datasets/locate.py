@@ -42,8 +42,8 @@ def find_data(data_path: str | None, dataset: str, cache_dir: Path, world: World
     if data_path is not None:
         return _given(Path(data_path), dataset, "--data_path")
     if dataset != "synthetic":
-        if "KITTI_DATA" in os.environ:
-            return _given(Path(os.environ["KITTI_DATA"]), dataset, "$KITTI_DATA")
+        if variable := os.environ.get("KITTI_DATA"):  # an empty one is none, as with $DEJAVU_CACHE
+            return _given(Path(variable), dataset, "$KITTI_DATA")
         if Path("kitti_data").is_dir():
             return _given(Path("kitti_data"), dataset, "./kitti_data")
     why = "" if dataset == "synthetic" else "no --data_path, $KITTI_DATA or ./kitti_data: "

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -21,6 +21,7 @@ from depth.types import UserError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".ts"})
+_CLAIM = 0.9  # a video that ends before this share of the frames it claims is damaged
 _DEFAULT_FPS = 10.0  # KITTI's, for folders of images and cameras that do not tell
 
 
@@ -43,6 +44,7 @@ class Pictures:
     frames: Callable[[], Iterator[Frame]]
     count: int | None  # frames; a video's own claim, None where it is not known
     fps: float
+    notes: list[str] = field(default_factory=list)  # what was found wrong with them; complete once all are read
 
 
 def find_pictures(inputs: Sequence[str]) -> list[Pictures]:
@@ -112,7 +114,23 @@ def _several(paths: list[Path], name: str, text: str, names: set[str]) -> list[P
 def _video(path: Path, text: str, names: set[str]) -> Pictures:
     what = f"{path} cannot be opened as a video: it is damaged, or in a codec that OpenCV lacks"
     fps, count = _ask(str(path), what)
-    return Pictures(_unique(path.stem, names), text, "video", lambda: _decode(str(path), what), count, fps)
+    notes: list[str] = []
+
+    def frames() -> Iterator[Frame]:
+        number = 0
+        for frame in _decode(str(path), what):
+            yield frame
+            number += 1
+        notes[:] = cut_short(path.name, number, count or 0)
+
+    return Pictures(_unique(path.stem, names), text, "video", frames, count, fps, notes)
+
+
+def cut_short(name: str, frames: int, claimed: int) -> list[str]:
+    """The line about a video that has well fewer frames than its header claims; none for any other."""
+    if frames >= _CLAIM * claimed:
+        return []
+    return [f"{name} ends after {frames:,} of {claimed:,} frames: it is damaged from there on"]
 
 
 def _camera(index: int, names: set[str]) -> Pictures:

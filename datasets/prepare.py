@@ -31,7 +31,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets.command import as_command
+from datasets.command import Parser, as_command
 from datasets.images import image_size, read_image
 from datasets.locate import default_cache_dir, find_data
 from datasets.sets import training_sets
@@ -133,8 +133,8 @@ def write_cache(options: argparse.Namespace) -> str:
     return "\n".join((*sets.notes, f"the cache is in {options.to}"))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m datasets.prepare", description=__doc__.split("\n", 1)[0])
+def _parser() -> Parser:
+    parser = Parser(prog="python -m datasets.prepare", description=__doc__.split("\n", 1)[0])
     commands = parser.add_subparsers(dest="command", required=True)
     jpeg = commands.add_parser("jpeg", help="PNG to JPEG")
     jpeg.add_argument("--delete_png", action="store_true", help="deletes each PNG whose JPEG is finished")

@@ -15,7 +15,7 @@ from datasets.ground_truth import DepthMapGroundTruth, GroundTruth, ground_truth
 from datasets.kitti import KittiOdometry, KittiRaw
 from datasets.locate import DataPlace
 from datasets.sampler import OnBadSample, make_loader, make_train_loader
-from datasets.sources import FrameSource, select_available
+from datasets.sources import FrameSource, is_complete, select_available
 from datasets.splits import FrameRef, Part, has_part, load_split
 from depth.types import EvalSample, RawBatch, UserError
 
@@ -86,11 +86,16 @@ def training_sets(
         frame_cache: folder for frames at training size, see datasets.cache; None decodes them each time.
 
     Raises:
-        UserError: an unknown split, or frames that are missing without `skip_missing`.
+        UserError: an unknown split, frames that are missing without `skip_missing`, or ground truth of the validation
+            frames that cannot be right.
     """
     needed = offsets + ((0,) if use_stereo else ())
     source, train, note = _training_frames(place, split, needed, skip_missing)
     notes = [*(place.footage.notes() if place.footage else ()), f"training: {note}"]
+    kept, note = _validation_frames(place, split, source, needed, skip_missing)
+    notes.append(f"validation: {note}")
+    spread = _spread(kept, val_samples)
+    truth, known = _ground_truth(source, place, cache_dir, spread)
 
     def cache(refs: list[FrameRef]) -> FrameCache | None:
         if frame_cache is None:
@@ -112,16 +117,11 @@ def training_sets(
         on_bad_sample=on_bad_sample,
     )
     record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
-    kept, note = _validation_frames(place, split, source, needed, skip_missing)
-    notes.append(f"validation: {note}")
-    spread = _spread(kept, val_samples)
     if not spread:
         return TrainingSets(loader, None, None, None, tuple(notes), record)
     plain = FrameDataset(source, spread, height, width, offsets, use_stereo, augment=False, cache=cache(spread))
-    truth = _ground_truth(source, place, cache_dir)
-    known = [ref for ref in spread if truth is not None and truth.has(ref)]
     evaluation = None
-    if known:
+    if truth is not None and known:
         samples = EvalDataset(source, known, height, width, truth)
         evaluation = make_loader(samples, batch_size, eval_collate, num_workers)
     notes.append(f"validation uses {len(spread)} of them, {len(known)} with ground truth")
@@ -157,18 +157,33 @@ def _validation_frames(
     if place.kind != "synthetic" and not has_part(split, "val"):
         return [], "the split has none"
     refs = split_frames(place, split, "val")
-    if skip_missing and not any(source.has(ref) for ref in refs):
-        return [], f"none of {len(refs):,} frames are there"
-    return select_available(source, refs, needed, skip_missing)
+    if skip_missing and not any(is_complete(source, ref, needed) for ref in refs):
+        there = sum(map(source.has, refs))
+        return [], f"{there:,} of {len(refs):,} frames are there" + (", none with its neighbours" if there else "")
+    try:
+        return select_available(source, refs, needed, skip_missing)
+    except UserError as error:
+        raise UserError(f"the split's val part: {error}") from None
 
 
-def _ground_truth(source: FrameSource, place: DataPlace, cache_dir: Path) -> GroundTruth | None:
-    """Exact depth in the embedded world, lidar in KITTI raw, none in the odometry layout."""
+def _ground_truth(
+    source: FrameSource, place: DataPlace, cache_dir: Path, refs: list[FrameRef]
+) -> tuple[GroundTruth | None, list[FrameRef]]:
+    """Exact depth in the embedded world, lidar in KITTI raw, none in the odometry layout; the frames that have it.
+
+    Raises UserError where what is there cannot be right: it would end the training at the first validation.
+    """
     if not isinstance(source, KittiRaw):
-        return None
-    if place.kind == "synthetic":
-        return DepthMapGroundTruth(source)
-    return ground_truth_reader(source, "velodyne", cache_dir / "ground_truth")
+        return None, []
+    truth = (
+        DepthMapGroundTruth(source)
+        if place.kind == "synthetic"
+        else ground_truth_reader(source, "velodyne", cache_dir / "ground_truth")
+    )
+    known = [ref for ref in refs if truth.has(ref)]
+    for ref in known:
+        truth.check(ref)
+    return truth, known
 
 
 def _spread(refs: list[FrameRef], count: int) -> list[FrameRef]:

@@ -66,9 +66,9 @@ def select_available(
             off; or no frame at all is there; or the calibration of a drive that is there cannot be read.
     """
     wanted_offsets = list(dict.fromkeys(offsets))
-    usable = [ref for ref in refs if _complete(source, ref, wanted_offsets, also)]
+    usable = [ref for ref in refs if is_complete(source, ref, wanted_offsets, also)]
     if not usable:
-        raise UserError(_nothing_there(source, refs, wanted_offsets, also))
+        raise UserError(nothing_there(source, refs, wanted_offsets, also))
     for folder_ref in {ref.folder: ref for ref in usable}.values():
         source.intrinsics(folder_ref)
     drives = len({ref.folder for ref in usable})
@@ -78,16 +78,18 @@ def select_available(
     return usable, f"{report} are under {source.root}"
 
 
-def _complete(
-    source: FrameSource, ref: FrameRef, offsets: Iterable[int], also: Callable[[FrameRef], bool] | None
+def is_complete(
+    source: FrameSource, ref: FrameRef, offsets: Iterable[int] = (), also: Callable[[FrameRef], bool] | None = None
 ) -> bool:
+    """Whether a frame is there with its sources and with what else it needs; see `select_available`."""
     there = source.has(ref) and all(source.has(ref.neighbour(offset)) for offset in offsets)
     return there and (also is None or also(ref))
 
 
-def _nothing_there(
+def nothing_there(
     source: FrameSource, refs: Sequence[FrameRef], offsets: Iterable[int], also: Callable[[FrameRef], bool] | None
 ) -> str:
+    """Why none of the frames can be used, in one line; see `select_available`."""
     if not refs:
         return f"no frame was asked for under {source.root}: the split is empty"
     without = [ref for ref in refs if source.has(ref)]
@@ -96,7 +98,7 @@ def _nothing_there(
             f"{source.root} has none of the {len(refs):,} frames of the split; "
             f"expected for instance {source.example_path(refs[0])} (.png or .jpg)"
         )
-    neighbours = [ref for ref in without if _complete(source, ref, offsets, None)]
+    neighbours = [ref for ref in without if is_complete(source, ref, offsets)]
     if not neighbours:
         needs = " and ".join("the other camera" if o == 0 else f"the frame at offset {o:+d}" for o in offsets)
         return f"{len(without):,} frames of the split are under {source.root}, but none has {needs} beside it"

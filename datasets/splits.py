@@ -94,7 +94,7 @@ def split_name(name_or_file: str | Path) -> str:
 def parse_split(path: Path) -> list[FrameRef]:
     """Reads one split file. Raises UserError with file and line number for anything that is not in the notation."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a byte order mark in front
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the split file {path}: {error}") from None
     refs: list[FrameRef] = []

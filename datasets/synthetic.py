@@ -17,7 +17,6 @@ a concurrent run leaves nothing half done.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -30,7 +29,7 @@ from queue import SimpleQueue
 
 from tqdm import tqdm
 
-from datasets.command import as_command
+from datasets.command import Parser, as_command
 from datasets.world import worker
 from datasets.world.spec import SPLITS, WorldSpec
 from datasets.world.writer import write_calibration, write_drive
@@ -145,7 +144,7 @@ def _forward(process: subprocess.Popen[str], lines: SimpleQueue[str | tuple[int,
 @as_command()
 def main() -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.synthetic", description="Writes the embedded world.")
+    parser = Parser(prog="python -m datasets.synthetic", description="Writes the embedded world.")
     parser.add_argument("--root", type=Path, help="cache folder (default: $DEJAVU_CACHE, else ~/.cache/dejavu-depth)")
     for field in fields(WorldSpec):
         if field.name == "labels":

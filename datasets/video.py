@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.camera import CameraChoice, PinholeCamera
-from datasets.clips import Clip, is_cut_short, read_clip
+from datasets.clips import Clip, read_clip
 from datasets.decoding import find_clips
+from datasets.media import cut_short
 from datasets.splits import FrameRef, Part
 from depth.types import UserError
 
@@ -109,12 +110,7 @@ class Footage:
             f"{(kept - used) / frames:.0%} alone; {sum(c.cuts for c in self.clips)} cuts",
             f"camera: {self._camera_note()}",
         ]
-        lines += [
-            f"{clip.name} ends after {clip.frames:,} of {clip.claimed:,} frames: it is damaged from there on"
-            for clip in self.clips
-            if is_cut_short(clip)
-        ]
-        return tuple(lines)
+        return (*lines, *(line for c in self.clips for line in cut_short(c.name, c.frames, c.claimed)))
 
     def _camera_note(self) -> str:
         camera = self.choice.camera(*self.size, self.root.name)

@@ -1,6 +1,6 @@
 """The user's own pictures as arrays: any common format, bit depth and number of channels in, 8-bit RGB out.
 
-`datasets.images` reads a dataset's files as they are; here phone photos are turned upright and more formats are taken.
+`datasets.images` reads the PNGs and JPEGs of a dataset; here more formats are taken.
 """
 
 from __future__ import annotations

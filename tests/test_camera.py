@@ -30,9 +30,12 @@ def test_resizing_a_camera_is_resizing_its_image():
 def test_what_is_written_is_read(tmp_path):
     camera = PinholeCamera(1920, 1080, 1390.5, 1391.25, 959.5, 539.5)
     write_camera(tmp_path / "camera.json", camera)
-    read = read_intrinsics(tmp_path / "camera.json")
-    np.testing.assert_array_equal(read.matrix, camera.matrix)
-    assert (read.width, read.height) == (1920, 1080)
+    written = (tmp_path / "camera.json").read_bytes()
+    for content in (written, b"\xef\xbb\xbf" + written):  # the second as Windows' editors save it
+        (tmp_path / "camera.json").write_bytes(content)
+        read = read_intrinsics(tmp_path / "camera.json")
+        np.testing.assert_array_equal(read.matrix, camera.matrix)
+        assert (read.width, read.height) == (1920, 1080)
 
 
 def test_a_file_serves_every_size_of_its_aspect(tmp_path):

@@ -3,7 +3,7 @@ from PIL import Image
 from datasets.check import main
 from datasets.synthetic import WorldSpec, ensure_world
 from tests.clip_maker import drive, stand, wall, write_images, write_video
-from tests.kitti_layout import DATE, DRIVE, write_odometry, write_raw
+from tests.kitti_layout import DATE, DRIVE, write_odometry, write_raw, write_scan
 
 
 def run(capsys, *arguments):
@@ -76,6 +76,48 @@ def test_complete_kitti(tmp_path, capsys):
     code, text = run(capsys, tmp_path / "kitti", "--split", tmp_path / "train.txt", "--rate", 6, "--epochs", 120)
     assert code == 0 and "verdict  ready" in text
     assert "120 epochs of 6 samples: 2 min at 6 samples/s, loading alone" in text
+
+
+def test_a_split_for_evaluation_is_judged_by_images_and_scans(tmp_path, capsys):
+    root = write_raw(tmp_path / "kitti")
+    (tmp_path / "test.txt").write_text(f"{DRIVE} l 0-3\n")
+    code, text = run(capsys, root, "--split", tmp_path)
+    assert code == 2 and "test 4 of 4, 0 with ground truth" in text and "verdict  not ready" in text
+    assert "problem  4 frames of the split are under" in text and "none of them has ground truth" in text
+    assert f"missing  {DRIVE}: 4 without ground truth; download {DATE}_drive_0001_sync.zip" in text
+    write_scan(root, 0, [(10, 0, 0)])
+    code, text = run(capsys, root, "--split", tmp_path)
+    assert code == 2 and "1 with ground truth" in text and "incomplete: --skip_missing evaluates what is here" in text
+    scans = [write_scan(root, frame, [(10, 0, 0)]) for frame in range(4)]
+    code, text = run(capsys, root, "--split", tmp_path)
+    assert code == 0 and "test 4 of 4, 4 with ground truth" in text and "verdict  ready" in text
+    scans[1].write_bytes(b"x" * 17)
+    code, text = run(capsys, root, "--split", tmp_path)
+    assert code == 2 and "0000000001.bin: 17 bytes are not a scan" in text and "verdict  not ready" in text
+
+
+def test_no_verdict_without_a_reason(tmp_path, capsys):
+    root = write_raw(tmp_path / "kitti", range(1))
+    (tmp_path / "val.txt").write_text(f"{DRIVE} l 0\n")
+    code, text = run(capsys, root, "--split", tmp_path)
+    assert code == 2 and "problem  split" in text and "has neither a train nor a test part" in text
+    (tmp_path / "train.txt").write_text(f"{DRIVE} l 0\n")
+    code, text = run(capsys, root, "--split", tmp_path)
+    assert code == 2 and "problem  1 frames of the split are under" in text and "but none has the frame at" in text
+    code, text = run(capsys, root, "--split", "eigen_benchmark")
+    assert code == 2 and "problem  " in text and "none of the 652 frames" in text
+
+
+def test_stereo_needs_the_other_camera(tmp_path, capsys):
+    root = write_raw(tmp_path / "kitti", sides="l")
+    (tmp_path / "train.txt").write_text(f"{DRIVE} l 1-3\n")
+    assert run(capsys, root, "--split", tmp_path)[0] == 0
+    code, text = run(capsys, root, "--split", tmp_path, "--use_stereo")
+    assert code == 2 and "train 0 of 3" in text and "the other camera" in text
+    write_raw(root, sides="r")
+    assert run(capsys, root, "--split", tmp_path, "--use_stereo")[0] == 0
+    code, text = run(capsys, write_video(tmp_path / "a.mp4", drive(12)), "--fov", 90, "--use_stereo")
+    assert code == 2 and text.startswith("error: --use_stereo: ")
 
 
 def test_kitti_without_calibration(tmp_path, capsys):

@@ -1,5 +1,6 @@
 import pytest
 
+from datasets import check, download, prepare
 from datasets.command import as_command
 from depth.types import UserError
 
@@ -20,3 +21,20 @@ def test_a_bug_keeps_its_traceback_and_a_good_end_its_code():
     assert as_command()(lambda value: value)(3) == 3
     with pytest.raises(ZeroDivisionError):
         as_command()(lambda: 1 // 0)()
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (check.main, []),
+        (check.main, ["folder", "--epochs", "many"]),
+        (download.main, ["--what", "everything"]),
+        (download.main, ["--unknown"]),
+        (prepare.main, []),
+        (prepare.main, ["cache", "--data_path", "folder"]),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_exit_code_2(main, arguments, capsys):
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.startswith("error: ") and output.err.count("\n") == 1

@@ -34,7 +34,7 @@ def test_two_pairs_by_hand(tmp_path):
     assert "split eigen, 3 images; 2 pairs" in text and "drives with all their images (2)" in text
     assert _cells(text, "baseline")[:2] == ["0.2500 ± 0.0707", "2.5000 ± 0.7071"]
     assert _cells(text, "difference")[:2] == ["-0.0083 ± 0.0024", "-0.0833 ± 0.0236"]
-    # Mean over pairs by image: -0.015, -0.015, 0.005. Drawn are a (twice -0.015) and b (0.005): from a alone to b alone.
+    # Mean over pairs by image: -0.015, -0.015, 0.005. Drawn are a (twice -0.015) and b (0.005), from a to b alone.
     low, high = map(float, re.findall(r"[-+][\d.]+", _cells(text, "95 % interval")[0]))
     assert (low, high) == (-0.015, 0.005)
     assert _cells(text, "0 outside")[0] == "no"

@@ -11,6 +11,7 @@ from PIL import Image
 
 from datasets import images
 from datasets.images import image_size, read_depth_png, read_image, resize_image
+from depth.pictures import read_picture
 from depth.types import UserError
 
 
@@ -43,6 +44,30 @@ def test_rgb_files_by_hand(tmp_path):
     path.write_bytes(encoded(smooth, "JPEG"))
     difference = read_image(path).permute(1, 2, 0).numpy().astype(int) - np.asarray(smooth)
     assert np.abs(difference).max() <= 4 and image_size(path) == (40, 24)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_pictures_are_turned_upright_as_prediction_turns_them(tmp_path, kind, orientation, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = cv2.GaussianBlur(picture(4), (0, 0), 2)
+    Image.fromarray(stored).save(tmp_path / "a", kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+    upright = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    image = read_image(tmp_path / "a").permute(1, 2, 0).numpy().astype(int)
+    if orientation in upright:
+        assert np.abs(image - cv2.rotate(stored, upright[orientation])).max() <= 12
+    assert np.abs(image - read_picture(tmp_path / "a")).max() <= 3
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
+    assert image_size(tmp_path / "a") == (image.shape[1], image.shape[0])
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_an_orientation_that_cannot_be_read_is_none(tmp_path):
+    Image.fromarray(picture(4)).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12")
+    assert np.array_equal(read_image(tmp_path / "a.png").permute(1, 2, 0).numpy(), picture(4))
+    Image.fromarray(picture(4)).save(tmp_path / "a.png", exif=b"Exif\0\0nothing of the kind")
+    assert image_size(tmp_path / "a.png") == (40, 24)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
@@ -92,6 +117,29 @@ def test_a_jpeg_filled_up_with_zeros_is_refused(tmp_path):
         read_image(tmp_path / "a.jpg")
     (tmp_path / "a.jpg").write_bytes(data + bytes(100))
     assert read_image(tmp_path / "a.jpg").shape == (3, 24, 40)
+
+
+def test_a_jpeg_with_data_behind_its_end_is_whole(tmp_path):
+    data, path = encoded(Image.fromarray(picture(3)), "JPEG"), tmp_path / "phone.jpg"
+    path.write_bytes(data)
+    expected = read_image(path)
+    path.write_bytes(data + b"\0motion" * 2000)
+    assert torch.equal(read_image(path), expected) and image_size(path) == (40, 24)
+    path.write_bytes(data + b"\0motion" * 2000 + bytes(16))
+    with pytest.raises(UserError, match=r"phone\.jpg: damaged or truncated"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_large_jpeg_that_lost_its_end_is_refused(tmp_path, share):
+    data = encoded(Image.fromarray(picture(3, 400, 300)), "JPEG")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[: int(len(data) * share)])
+    assert path.stat().st_size > 3 * 4096
+    for filling in (b"", bytes(5000)):
+        path.write_bytes(data[: int(len(data) * share)] + filling)
+        with pytest.raises(UserError, match=r"a\.jpg: damaged or truncated"):
+            read_image(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(20)])

@@ -29,6 +29,11 @@ def test_calibration_by_hand(tmp_path):
     assert np.allclose(source.reference_from_velodyne(left) @ forward_in_lidar, [0, 0, 9.7, 1])
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    (tmp_path / "calib_velo_to_cam.txt").write_text(VELO_TO_CAM, encoding="utf-8-sig")
+    assert read_raw_velodyne(tmp_path / "calib_velo_to_cam.txt")[2, 3] == -0.3
+
+
 def test_projection_splits_into_intrinsics_and_translation(tmp_path):
     path = tmp_path / "calib_cam_to_cam.txt"
     path.write_text(CAM_TO_CAM.replace("20 0 19.5 -10 0 20 11.5 0 0 0 1 0", "20 0 19.5 -9 0 21 11.5 2 0 0 1 0.01"))

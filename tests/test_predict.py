@@ -127,6 +127,19 @@ def test_video_becomes_a_side_by_side_video(run_folder, tmp_path):
     assert "0.15" in json.loads((out / "clip.json").read_text())["files"]["*_colour.jpg"]
 
 
+def test_a_video_that_is_cut_short_is_noted(run_folder, tmp_path, capsys):
+    clip = _video(tmp_path / "clip.avi", 40)
+    content = clip.read_bytes()
+    notes = []
+    for length, options in ((1.0, {}), (0.5, {"max_frames": 3}), (0.5, {})):
+        clip.write_bytes(content[: int(length * len(content))])
+        frames = _predict(run_folder, tmp_path, clip, write=("npy",), video="no", **options).frames
+        notes.append(json.loads((tmp_path / "out/clip/clip.json").read_text())["notes"])
+    assert notes[:2] == [[], []] and 3 < frames < 30
+    assert notes[2] == [f"clip.avi ends after {frames} of 40 frames: it is damaged from there on"]
+    assert capsys.readouterr().out.count("note: clip.avi ends") == 1
+
+
 def test_existing_files_are_replaced_and_nothing_else_is_left(run_folder, tmp_path):
     clip = _video(tmp_path / "clip.mp4", 3)
     for _ in range(2):
@@ -337,7 +350,7 @@ def test_a_glob_is_called_after_its_folder(tmp_path, monkeypatch, patterns, name
     for name in ("left", "right"):
         _folder(tmp_path / "clips" / name, ((4, 4),))
     monkeypatch.chdir(tmp_path / "clips")
-    assert [clip.name for clip in find_clips(patterns)] == names
+    assert [clip.name for clip in find_pictures(patterns)] == names
 
 
 def test_command_line(run_folder, tmp_path):

@@ -67,6 +67,11 @@ def test_notation_by_hand(tmp_path):
     assert {ref.folder for ref in parse_split(path)} == {DRIVE}
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_folder(tmp_path):
+    (tmp_path / "s.txt").write_bytes(b"\xef\xbb\xbf" + f"{DRIVE} l 1\r\n{DRIVE} l 2\r\n".encode())
+    assert parse_split(tmp_path / "s.txt") == [FrameRef(DRIVE, 1, "l"), FrameRef(DRIVE, 2, "l")]
+
+
 @given(st.lists(st.tuples(st.integers(0, 9_999_999), st.sampled_from("lr")), min_size=1, max_size=20))
 @settings(deadline=None, max_examples=50)
 def test_both_notations_give_the_same_frames(tmp_path_factory, frames):

@@ -131,6 +131,24 @@ def test_grey_alpha_and_16_bits(tmp_path):
     np.testing.assert_array_equal(sample.frames[2][0].numpy(), frames[2])
 
 
+def test_pictures_stored_on_their_side_are_used_upright_with_the_camera_of_the_upright_picture(tmp_path):
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    upright = [np.ascontiguousarray(frame[:, : HEIGHT // 2]) for frame in drive(12)]
+    for number, frame in enumerate(upright):
+        Image.fromarray(np.rot90(frame)).save(folder / f"{number:03d}.png", exif=exif)
+    write_camera(tmp_path / "k.json", PinholeCamera(HEIGHT // 2, HEIGHT, 100, 100, 47.5, 95.5))
+    found = footage(folder, tmp_path / "cache", CameraChoice(tmp_path / "k.json"))
+    assert found.size == (HEIGHT // 2, HEIGHT)
+    ref = found.frames("train")[0]
+    np.testing.assert_array_equal(read_image(found.image_path(ref)).permute(1, 2, 0).numpy(), upright[1])
+    assert found.intrinsics(ref)[1] == (HEIGHT // 2, HEIGHT)
+    across = footage(folder, tmp_path / "cache", CameraChoice(fov=90)).intrinsics(ref)[0]
+    assert across[0, 0] == pytest.approx(HEIGHT // 4), "the angle is that across the upright picture"
+
+
 def test_mixed_sizes_are_refused(tmp_path):
     folder = write_images(tmp_path / "images", drive(6))
     Image.fromarray(wall()[:100]).save(folder / "frame4.png")
