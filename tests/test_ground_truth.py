@@ -50,6 +50,13 @@ def test_quirk_depth_is_the_lidars_forward_distance_and_pixels_are_one_less():
     assert hits(depth_of([pixel_ray(3, 5, 9.7)])) == {(2, 4): 10.0}
 
 
+def test_quirk_points_between_lidar_and_camera_are_kept():
+    """0.1 m ahead of the lidar, 0.2 m behind the camera: u = 10 * 0.04 / 0.2 + 5 = 7, v = -10 * 0.02 / 0.2 + 3 = 2."""
+    between = (0.1, 0.04, -0.02)
+    assert hits(depth_of([between])) == {(1, 6): 0.1}
+    assert hits(depth_of([between], quirks=False)) == {}
+
+
 def test_without_quirks_depth_is_the_cameras_z_at_the_rounded_pixel():
     assert hits(depth_of([pixel_ray(3, 5, 9.7)], quirks=False)) == {(3, 5): 9.7}
     assert hits(depth_of([pixel_ray(3.4, 4.6, 9.7)], quirks=False)) == {(3, 5): 9.7}
