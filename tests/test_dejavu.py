@@ -51,6 +51,20 @@ def test_disparity_is_divided_by_its_own_mean():
     torch.testing.assert_close(branch.crm.seen, small)
 
 
+def test_every_channel_has_a_mean_of_its_own():
+    branch = DejaVu(NoEdit(), Echo())
+    branch(target(), prediction(2) * torch.tensor([1.0, 5.0]).view(2, 1, 1))
+    torch.testing.assert_close(branch.crm.seen.mean((2, 3)), torch.ones(2, 2))
+
+
+def test_what_is_left_of_the_image_is_not_clamped():
+    """A black half beside a white one overshoots at both ends without its middle frequencies."""
+    halves = (torch.arange(64) >= 32).float().expand(1, 3, 32, 64)
+    redacted = DejaVu(BandStop(), Echo())(halves, prediction(batch=1)).redacted
+    assert torch.equal(redacted, BandStop()(halves))
+    assert redacted.min() < -0.05 and redacted.max() > 1.05
+
+
 def test_the_branch_cannot_push_the_scale():
     # Per image, the gradient has no part along the prediction itself.
     branch = DejaVu(BandStop(), build_crm("forward", 1, "bandstop"))

@@ -60,6 +60,9 @@ class _Brightness(nn.Module):
 def test_motions_are_chained_over_the_borders_of_batches():
     frames = torch.arange(7, dtype=torch.uint8).square()[:, None, None, None].expand(7, 3, 32, 32)
     whole = predict_motions(_Brightness(), [frames], torch.device("cpu"))
+    # Later frames are brighter, by (2 k + 1) / 255: the network turns by that about y, and a motion is the inverse.
+    brighter = np.arange(1, 12, 2) / 255
+    assert np.allclose(whole[:, 0, 2], -np.sin(brighter), atol=1e-6)
     for size in (1, 2, 3):
         parts = predict_motions(_Brightness(), frames.split(size), torch.device("cpu"))
         assert np.array_equal(parts, whole) and parts.shape == (6, 4, 4)
@@ -115,6 +118,17 @@ def test_odometry_poses(tmp_path):
     (root / "poses" / "09.txt").write_text("\n".join(rows) + "\n")
     (sequence,) = load_sequences(root, [FrameRef("9", frame, "l") for frame in (1, 2)])
     assert sequence.name == "9" and np.allclose(sequence.truth[:, :3, 3], [(0, 0, 0), (1, 0, 3)])
+
+
+def test_poses_are_told_in_the_axes_of_the_first_frame_that_is_used(tmp_path):
+    """Frame 1 looks along x; frame 2 stands 1 m further along x, which is straight ahead of frame 1."""
+    (tmp_path / "poses").mkdir()
+    rows = ["1 0 0 0 0 1 0 0 0 0 1 0", "0 0 1 4 0 1 0 5 -1 0 0 6", "0 0 1 5 0 1 0 5 -1 0 0 6"]
+    (tmp_path / "poses" / "09.txt").write_text("\n".join(rows) + "\n")
+    (sequence,) = load_sequences(tmp_path, [FrameRef("09", frame, "l") for frame in (1, 2)])
+    ahead = np.eye(4)
+    ahead[2, 3] = 1
+    assert np.allclose(sequence.truth, [np.eye(4), ahead])
 
 
 def test_evaluates_the_odometry_layout(tmp_path, capsys):

@@ -95,13 +95,23 @@ def test_warp_equals_backproject_transform_project():
         assert torch.allclose(warped[:, 0, :, scale], expected, atol=1e-4)
 
 
-def test_points_behind_the_camera_stay_finite():
+def test_points_behind_the_camera_fall_on_the_border():
+    """5 m behind: x = 50 X + 15.5 z = 5 u - 155, and y = 5 v - 75, over z that is no less than 0.001.
+
+    Over z = -5 itself the image would be there, mirrored: 31 - u and 15 - v.
+    """
     transform = torch.eye(4).view(1, 1, 4, 4).clone()
     transform[..., 2, 3] = -10.0
     depth = torch.full((1, 1, 16, 32), 5.0, requires_grad=True)
-    warped = warp(torch.rand(1, 1, 3, 16, 32), depth, transform, K)
+    source = torch.rand(1, 1, 3, 16, 32)
+    warped = warp(source, depth, transform, K)
     warped.sum().backward()
-    assert torch.isfinite(warped).all() and torch.isfinite(depth.grad).all()
+    corner = source[0, 0, :, :1, :1]
+    # But for the last row and column, whose 5 u - 155 and 5 v - 75 are 0 to rounding.
+    assert torch.equal(warped[0, 0, :, 0, :-1, :-1], corner.expand(3, 15, 31))
+    assert not depth.grad[..., :-1, :-1].any() and torch.isfinite(depth.grad).all()
+    pixels = project(torch.tensor([1.0, -1.0, -5.0]).view(1, 3, 1, 1), K)
+    assert torch.allclose(pixels.flatten(), torch.tensor([-27500.0, -87500.0]))
 
 
 def test_warp_names_shapes_that_do_not_fit():

@@ -50,6 +50,12 @@ def test_quirk_depth_is_the_lidars_forward_distance_and_pixels_are_one_less():
     assert hits(depth_of([pixel_ray(3, 5, 9.7)])) == {(2, 4): 10.0}
 
 
+def test_quirk_points_between_lidar_and_camera_are_kept():
+    """0.1 m ahead of the lidar, 0.2 m behind the camera: u = 10 * 0.04 / 0.2 + 5 = 7, v = -10 * 0.02 / 0.2 + 3 = 2."""
+    between = (0.1, 0.04, -0.02)
+    assert hits(depth_of([between])) == {(1, 6): 0.1}
+
+
 def test_points_behind_and_outside_are_dropped():
     behind = (-10.0, 0.0, 0.0)
     beside = [pixel_ray(3, -1, 8), pixel_ray(-1, 5, 8), pixel_ray(3, 12, 8), pixel_ray(8, 5, 8), (0.3, 4.0, 4.0)]

@@ -39,6 +39,15 @@ def test_it_starts_at_sixty_degrees_and_leaves_the_pose_alone():
     torch.testing.assert_close(camera, expected, rtol=5e-3, atol=0.01)
 
 
+def test_the_centre_moves_by_shares_of_its_own_side():
+    """A tenth of 96 to the right and a fifth of 64 down, from 47.5 and 31.5."""
+    net = build_pose_net(learn_intrinsics=True).eval()
+    with torch.no_grad():
+        net.intrinsics.bias.copy_(torch.tensor([0.32, 0.32, 0.1, 0.2]))  # its weights start at 0
+        camera = net.pose_and_intrinsics(torch.rand(1, 6, HEIGHT, WIDTH))[1]
+    assert camera[0, 2:].tolist() == pytest.approx([57.1, 44.3])
+
+
 def test_matrix_from_intrinsics():
     expected = torch.tensor([[[5.0, 0, 3], [0, 6, 4], [0, 0, 1]]])
     assert torch.equal(matrix_from_intrinsics(torch.tensor([[5.0, 6, 3, 4]])), expected)

@@ -16,13 +16,15 @@ from depth.types import DepthOutput, FrameBatch
 BRANCH = ("regeneration_mse", "regeneration_lpips")
 
 
-def make_batch(offsets=(-1, 1), size=2, height=64, width=96):
+def make_batch(offsets=(-1, 1), size=2, height=64, width=96, jitter=1.0):
+    """Noise; what the networks see of it has `jitter` times its brightness."""
     frames = torch.rand(size, 1 + len(offsets), 3, height, width)
     k = torch.tensor([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]]).expand(size, 3, 3)
     stereo = torch.eye(4).repeat(size, 1, 1)
     stereo[:, 0, 3] = -0.54
+    jittered = jitter * frames
     return FrameBatch(
-        frames[:, 0], frames[:, 1:], frames[:, 0], frames[:, 1:], k, stereo, tuple(offsets), ("a",) * size
+        frames[:, 0], frames[:, 1:], jittered[:, 0], jittered[:, 1:], k, stereo, tuple(offsets), ("a",) * size
     )  # fmt: skip
 
 
@@ -59,11 +61,6 @@ def test_controls_cut_the_branch_off_the_depth_network(condition):
     assert gradient_of(objective, objective(make_batch()), BRANCH) == {"dejavu"}
 
 
-def test_without_redaction_the_image_is_untouched():
-    objective, batch = make_objective(edit="none"), make_batch()
-    assert torch.equal(objective(batch).regeneration.redacted, batch.target)
-
-
 def test_terms_without_weight_are_not_computed():
     objective = make_objective(dejavu_lpips=0.0)
     assert objective.perceptual is None and "regeneration_lpips" not in objective(make_batch()).terms.values
@@ -82,15 +79,31 @@ def test_dejavu_adds_nothing_to_the_inference_networks():
 
 
 def test_losses_see_clean_frames_and_networks_jittered_ones():
+    """The terms' values: test_objective_oracle.py, whose batches have clean frames and others for the networks."""
     objective = make_objective().eval()
-    batch = make_batch()
+    batch = make_batch(jitter=0.9)
+
+    def output_of(**frames):
+        torch.manual_seed(0)  # of the noise that breaks ties
+        return objective(replace(batch, **frames))
+
     with torch.no_grad():
-        clean = objective(batch)
-        jittered = objective(replace(batch, target_aug=batch.target_aug * 0.5))
-        darker_loss = objective(replace(batch, target=batch.target * 0.5))
+        clean, again = output_of(), output_of()
+        jittered = output_of(target_aug=batch.target_aug * 0.5)
+        darker = output_of(target=batch.target * 0.5)
     assert not torch.equal(clean.disparity, jittered.disparity)
-    assert torch.equal(clean.disparity, darker_loss.disparity)
-    assert not torch.equal(clean.terms.values["photometric"], darker_loss.terms.values["photometric"])
+    assert torch.equal(clean.disparity, darker.disparity)
+    for name, value in clean.terms.values.items():
+        assert torch.equal(value, again.terms.values[name])
+        assert not torch.equal(value, darker.terms.values[name]), name
+
+
+def test_the_branch_sees_and_aims_at_the_clean_image():
+    objective, batch = make_objective(edit="none"), make_batch(jitter=0.9)
+    output = objective(batch)
+    assert torch.equal(output.regeneration.redacted, batch.target)
+    expected = (output.regeneration.regenerated - batch.target).square().mean()
+    torch.testing.assert_close(output.terms.values["regeneration_mse"], expected)
 
 
 class _Depth(nn.Module):

@@ -70,6 +70,15 @@ def test_automask_ignores_what_does_not_move():
     assert min_reprojection(target, wrong, still, automask=False)[1].all()
 
 
+def test_averages_are_compared_with_averages():
+    """Unwarped sources 0.2 and 0.6 off, warped ones 0.3: the smaller mean is 0.3, and the least single error 0.2."""
+    target = torch.zeros(1, 3, 4, 4)
+    still = torch.tensor([0.2, 0.6]).view(1, 2, 1, 1, 1).expand(1, 2, 3, 4, 4)
+    warped = torch.full((1, 2, 3, 1, 4, 4), 0.3)
+    error, active = min_reprojection(target, warped, still, average=True, no_ssim=True)
+    assert torch.allclose(error, torch.tensor(0.3)) and active.all()
+
+
 def test_automask_breaks_ties_with_noise():
     target = torch.rand(1, 3, 32, 32)
     _, active = min_reprojection(target, target[:, None, :, None] * 0.9, target[:, None] * 0.9)
@@ -82,6 +91,21 @@ def test_smoothness_by_hand():
     assert torch.isclose(edge_aware_smoothness(disparity, image), torch.tensor(1.0), atol=1e-5)
     image[..., 1] = 1.0  # an image edge at the same place: exp(-1)
     assert torch.isclose(edge_aware_smoothness(disparity, image), torch.tensor(math.exp(-1)), atol=1e-5)
+
+
+def test_every_sample_is_divided_by_its_own_mean():
+    near, far = torch.tensor([1.0, 3.0]).expand(1, 1, 2, 2), torch.tensor([10.0, 14.0]).expand(1, 1, 2, 2)
+    # Normalised steps 2/2 and 4/12; a common mean of 7 would give 2/7 and 4/7.
+    found = edge_aware_smoothness(torch.cat([near, far]), torch.zeros(2, 3, 2, 2))
+    assert torch.isclose(found, torch.tensor((1 + 1 / 3) / 2), atol=1e-5)
+
+
+def test_colours_that_change_against_each_other_are_an_edge():
+    disparity = torch.tensor([[[[1.0, 3.0], [1.0, 3.0]]]])
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, 0, :, 1], image[0, 1, :, 1] = 0.5, -0.5  # mean over colour 0, mean size 1/3
+    for across in (disparity, image), (disparity.mT, image.mT):
+        assert torch.isclose(edge_aware_smoothness(*across), torch.tensor(math.exp(-1 / 3)), atol=1e-5)
 
 
 def test_smoothness_does_not_depend_on_scale():

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from datasets.locate import DataPlace
 from depth.protocols import PROTOCOLS, counted_pixels, prepare_sample
 from depth.types import DepthPixels, EvalSample
+from train import _protocol
 
 EIGEN, BENCHMARK, SYNTHETIC = (PROTOCOLS[name] for name in ("eigen", "eigen_benchmark", "synthetic"))
 
@@ -61,3 +65,8 @@ def test_pixels_and_map_are_the_same():
     assert (pixels.rows.tolist(), pixels.columns.tolist(), pixels.depth.tolist()) == ([0, 1], [1, 2], [2.5, 7])
     assert pixels.rows.dtype == pixels.columns.dtype == np.int32 and pixels.depth.dtype == np.float32
     assert pixels.dense().tolist() == [[0, 2.5, 0], [0, 0, 7]]
+
+
+def test_a_training_validates_by_the_protocol_of_its_data():
+    assert _protocol(DataPlace(Path("kitti"), "kitti", "")) is EIGEN
+    assert _protocol(DataPlace(Path("world"), "synthetic", "")) is SYNTHETIC

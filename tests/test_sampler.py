@@ -55,6 +55,9 @@ def test_a_resumed_epoch_goes_on_with_the_same_batches():
     assert epoch(sampler, 5, 4) == epoch(sampler, 5)[4:]
     assert epoch(sampler, 5, 10) == []
     assert len(sampler) == 10
+    for rank in (0, 1):  # a step is one of all ranks
+        shared = EpochSampler(103, 5, seed=3, rank=rank, world_size=2)
+        assert epoch(shared, 5, 1) == epoch(shared, 5)[1:]
 
 
 @pytest.mark.parametrize("world", [2, 3])

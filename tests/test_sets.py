@@ -1,10 +1,11 @@
 """What a training is fed with: the split's parts as loaders, and what is said where something is missing."""
 
+import numpy as np
 import pytest
-from kitti_layout import DATE, DRIVE, write_raw, write_scan
+from kitti_layout import DATE, DRIVE, HEIGHT, WIDTH, picture, write_raw, write_scan
 
 from datasets.locate import DataPlace
-from datasets.sets import training_sets
+from datasets.sets import _spread, training_sets
 from datasets.synthetic import WorldSpec, ensure_world
 from depth.types import UserError
 
@@ -62,3 +63,26 @@ def test_a_damaged_depth_map_of_the_embedded_world_is_refused_before_training(tm
         path.write_bytes(first.read_bytes()[:12])
     with pytest.raises(UserError, match="damaged"):
         sets(tmp_path, place=place)
+
+
+def test_validation_frames_are_spread_over_the_split():
+    refs = list(range(10))
+    assert _spread(refs, 5) == [0, 2, 4, 6, 8] and _spread(refs, 3) == [0, 3, 6]
+    assert _spread(refs, 0) == _spread(refs, 10) == _spread(refs, 11) == refs
+
+
+def test_a_cache_holds_the_sources_of_every_frame(tmp_path):
+    place = DataPlace(write_raw(tmp_path / "kitti"), "kitti", "")
+    (tmp_path / "split").mkdir()
+    (tmp_path / "split" / "train.txt").write_text(f"{DRIVE} l 2\n")
+    (tmp_path / "split" / "val.txt").write_text(f"{DRIVE} r 3\n")
+    found = training_sets(
+        place, str(tmp_path / "split"), height=HEIGHT, width=WIDTH, offsets=(-1, 1), use_stereo=True, batch_size=1,
+        seed=0, num_workers=0, skip_missing=False, val_samples=0, cache_dir=tmp_path, eval_collate=list,
+        frame_cache=tmp_path / "cache",
+    )  # fmt: skip
+    # The frame, the one before, the one after, and the other camera, whose pictures are numbered from 100.
+    for loader, numbers in ((found.train, (2, 1, 3, 102)), (found.validation, (103, 102, 104, 3))):
+        (raw,) = loader
+        expected = np.stack([picture(number).transpose(2, 0, 1) for number in numbers])
+        assert np.array_equal(raw.frames[0].numpy(), expected)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from depth.trainer import Settings, Trainer
 from depth.types import FrameBatch, LossTerms, RawBatch, StepOutput, UserError
 
 STEPS_PER_EPOCH = 5
+INFINITY = float("inf")
 
 
 class Sampler:
@@ -281,3 +282,27 @@ def test_a_checkpoint_of_another_schedule_or_with_nonsense_is_refused(tmp_path):
     for change in nonsense:
         with pytest.raises(UserError, match="last.pt"):
             _trainer(tmp_path).restore(state | change, path)
+
+
+@pytest.mark.parametrize("freeze_norm", [False, True])
+def test_training_goes_on_in_training_mode_after_pictures(tmp_path, freeze_norm):
+    class Leaves(Validation):
+        def pictures(self):
+            trainer.objective.eval()
+            return super().pictures()
+
+    modes = []
+    trainer = _trainer(tmp_path, validation=Leaves([1.0]), image_frequency=1, freeze_norm=freeze_norm, max_steps=3)
+    trainer.objective.norm = nn.BatchNorm2d(1)
+    trainer.objective.register_forward_pre_hook(lambda model, _: modes.append((model.training, model.norm.training)))
+    trainer.fit()
+    assert modes == [(True, not freeze_norm)] * 3
+
+
+def test_a_loss_alone_counts_too(tmp_path, capsys):
+    trainer = _trainer(tmp_path, max_steps=1)
+    trainer.objective.register_forward_hook(lambda _model, _batch, output: replace(output, loss=output.loss + INFINITY))
+    before = trainer.objective.weight.detach().clone()
+    assert trainer.fit()
+    assert torch.isfinite(trainer.objective.weight.grad).all() and torch.equal(trainer.objective.weight, before)
+    assert "loss the total is inf in frames" in capsys.readouterr().err

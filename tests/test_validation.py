@@ -3,8 +3,10 @@
 import pytest
 import torch
 from test_objective import make_batch, make_objective
+from torch import nn
 
-from depth.types import RawBatch
+from depth.objective import PhotometricOptions, SelfSupervisedObjective
+from depth.types import DepthOutput, RawBatch
 from depth.validation import FrameValidation
 
 
@@ -38,3 +40,31 @@ def test_scores_are_the_objectives_and_cost_no_regeneration(monkeypatch):
     assert scores["score"] == scores["abs_rel"] == 0.5
     with pytest.raises(AssertionError, match="the branch was asked"):
         validation.pictures()
+
+
+class _Normed(nn.Module):
+    """A disparity out of a batch norm, whose statistics a forward pass in training mode would move."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, image):
+        return DepthOutput((0.02 + 0.01 * self.norm(image).mean(1, keepdim=True).sigmoid(),))
+
+
+def test_a_validation_leaves_no_trace_in_the_training():
+    torch.manual_seed(0)
+    objective = SelfSupervisedObjective(_Normed(), None, {"photometric": 1.0}, PhotometricOptions(scales=(0,)))
+    batch = make_batch(offsets=(0,))
+    validation = FrameValidation(objective, [_raw(2)], lambda *_: batch, batch, None)
+    before, draws = {k: v.clone() for k, v in objective.state_dict().items()}, torch.get_rng_state()
+    first = validation.scores()
+    objective.train()  # as the trainer does
+    validation.pictures()
+    objective.train()
+    assert torch.equal(torch.get_rng_state(), draws)
+    torch.rand(1)  # training goes on, and the noise that breaks ties in validation stays as it was
+    assert validation.scores() == first
+    assert before.keys() == objective.state_dict().keys()
+    assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())

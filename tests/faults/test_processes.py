@@ -38,6 +38,13 @@ def _run_plain(arguments, environments, folder):
     assert all(each.code == 0 for each in ended), ended
 
 
+def _seed(generators):
+    """The seed of a process's PyTorch generator, out of its saved state."""
+    generator = torch.Generator()
+    generator.set_state(generators["torch"])
+    return generator.initial_seed()
+
+
 @pytest.mark.parametrize("networks", ["small", "resnet"])
 def test_gradients_of_two_processes_are_those_of_one_with_twice_the_batch(tmp_path, networks):
     script = [HERE / "ddp_gradients.py", "--networks", networks]
@@ -56,6 +63,7 @@ def test_two_processes_train_stop_together_and_resume_exactly(server, flags, tmp
     whole = _start_pair(server, [*flags, "--model_name", "whole"], tmp_path / "whole")
     assert [job.wait() for job in whole] == [0, 0], whole[0].text + whole[1].text
     assert whole[1].text == "" and "done:" in whole[0].text
+    assert [_seed(state) for state in weights(tmp_path / "whole")["rng"]] == [0, 1]  # edits and noise of their own
     first = _start_pair(server, [*flags, "--model_name", "parts", "--max_steps", 5], tmp_path / "first")
     assert [job.wait() for job in first] == [0, 0], first[0].text + first[1].text
     machine = ["--device", "cpu", "--num_workers", 1, "--cache_dir", tmp_path / "cache"]

@@ -1,0 +1,43 @@
+"""From options to modules: weights of the losses, the schedule, what a trained model comes back as."""
+
+import pytest
+import torch
+from tiny_run import save_run
+from torch import nn
+
+from depth.build import _branch_weights, build_optimizer, load_trained
+from depth.config import Config, resolved
+from depth.dejavu_options import DejaVuOptions
+from depth.options import DataOptions, TrainOptions
+
+
+def make_config(**groups):
+    return resolved(Config(data=DataOptions(dataset="synthetic", height=64, width=96), **groups))
+
+
+def test_gamma_weighs_both_image_terms():
+    """0.2 (3 mse + 5 lpips); DejaVu-CL and -TS have weights of their own, and attention is weighed like the branch."""
+    options = DejaVuOptions(dejavu=True, dejavu_attention=True, dejavu_weight=0.2, dejavu_mse=3.0, dejavu_lpips=5.0)
+    weights = _branch_weights(make_config(dejavu=options))
+    for name in ("regeneration", "attention"):
+        assert weights[f"{name}_mse"] == pytest.approx(0.6) and weights[f"{name}_lpips"] == pytest.approx(1.0)
+    assert weights["cyclic"] == weights["text"] == 0
+
+
+def test_the_learning_rate_falls_to_a_tenth():
+    train = TrainOptions(learning_rate=1e-3, scheduler_step_size=2, num_epochs=3)
+    optimizer, scheduler = build_optimizer(make_config(train=train), nn.Linear(1, 1))
+    rates = []
+    for _ in range(3):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4])
+
+
+def test_trained_networks_are_for_inference(tmp_path):
+    trained = load_trained(save_run(tmp_path / "run"))
+    assert not any(module.training for net in (trained.depth_net, trained.pose_net) for module in net.modules())
+    pair = torch.rand(2, 6, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():  # with the statistics of the batch, a sample's pose would depend on the other one
+        torch.testing.assert_close(trained.pose_net(pair)[:1], trained.pose_net(pair[:1]))
