@@ -35,6 +35,7 @@ from depth.config import Config, resolved
 from depth.distributed import Process, choose_device
 from depth.files import write_file
 from depth.presets import parse_training
+from depth.report import make_folder
 from depth.run_folder import versions
 from depth.types import UserError
 
@@ -64,6 +65,7 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs this process's share of the grid and writes the tables. Raises UserError for bad flags and settings."""
     plan, config = parse_plan(arguments)
+    make_folder(plan.out)  # complains before a world is rendered
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
     place = find_data(config.data.data_path, "synthetic", cache_dir, WORLD)
     config = common_config(config, plan, place)

@@ -92,6 +92,13 @@ def test_a_bad_flag_is_one_line(line, words):
         ablation.parse_plan(line.split())
 
 
+def test_an_output_that_is_no_folder_is_refused_before_a_world_is_rendered(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "find_data", lambda *_: pytest.fail("rendered"))
+    (tmp_path / "results.md").write_text("")
+    with pytest.raises(UserError, match=r"results\.md cannot be made"):
+        ablation.main(["--grid", "base", "--out", str(tmp_path / "results.md")])
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     spec = WorldSpec(
