@@ -157,9 +157,12 @@ def _check_extra() -> None:
 
 def _write_onnx(net: nn.Module, trained: TrainedModel, path: Path) -> None:
     # Two images: with one, the exporter would take the batch for a constant.
+    images = torch.zeros(2, 3, trained.height, trained.width)
+    with torch.no_grad():
+        net(images)  # fills the cache of DCT matrices, which the exporter would fill with tensors that hold nothing
     program = torch.onnx.export(
         net,
-        (torch.zeros(2, 3, trained.height, trained.width),),
+        (images,),
         dynamo=True,
         input_names=["image"],
         output_names=["inverse_depth"],

@@ -7,7 +7,7 @@ import scipy.fft
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from depth.dejavu.dct import dct2, dct_matrix, idct2, keep_band, radius, stop_band
+from depth.dejavu.dct import _count_below, dct2, dct_matrix, idct2, keep_band, radius, stop_band
 
 SIZES = [(192, 640), (37, 53), (1, 7), (96, 321)]
 BANDS = [(0.0, 0.25), (0.08, 0.35), (0.02, 0.08), (0.35, 1.0), (0.1, 0.9)]
@@ -140,3 +140,10 @@ def test_band_is_cheaper_than_the_whole_transform():
     assert flops(lambda x: stop_band(x, 0.08, 0.35)) < whole / 3
     assert flops(lambda x: keep_band(x, 0.0, 0.25)) < whole / 5
     assert flops(lambda x: stop_band(x, 0.35, 1.0)) < whole / 3
+
+
+@pytest.mark.parametrize("length", [2, 7, 64, 192, 375, 640, 1242])
+def test_counts_without_a_tensor_agree_with_the_radius(length):
+    along = radius(length, length)[0]
+    for high in [0.02, 0.08, 0.35, *(i / length / 2**0.5 for i in range(length)), *along.tolist()]:
+        assert _count_below(high, length) == int((along < high).sum())

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +60,16 @@ def test_onnx(tmp_path, depth_net, capfd):
     images, expected = _expected(depth.load_model(folder, device="cpu"), _images(5))
     np.testing.assert_allclose(session.run(None, {"image": images.numpy()})[0][:, 0], expected, atol=1e-4)
     assert capfd.readouterr().out == ""  # what the exporter has to tell concerns nobody
+
+
+def test_onnx_with_attention_is_silent(tmp_path):
+    """In a process of its own, whose cache of DCT matrices is empty."""
+    for name in module._PACKAGES:
+        pytest.importorskip(name, reason='needs pip install -e ".[export]"')
+    folder = save_run(tmp_path / "run", attention=True)
+    command = [sys.executable, "-m", "depth.export", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("onnx: ")
 
 
 def test_stereo_scale_is_inside(run_folder):

@@ -7,17 +7,18 @@ import torch
 from depth.build import build_objective
 from depth.checkpoint import save_checkpoint
 from depth.config import Config, resolved
+from depth.dejavu_options import DejaVuOptions
 from depth.options import DataOptions, NetworkOptions
 
 HEIGHT, WIDTH = 64, 96
 
 
-def save_run(folder: Path, depth_net: str = "resnet", use_stereo: bool = False) -> Path:
+def save_run(folder: Path, depth_net: str = "resnet", use_stereo: bool = False, attention: bool = False) -> Path:
     """Writes folder/checkpoints/best.pt and returns the folder."""
     torch.manual_seed(0)
     data = DataOptions(dataset="synthetic", height=HEIGHT, width=WIDTH, use_stereo=use_stereo)
     network = NetworkOptions(depth_net=depth_net, weights_init="scratch")
-    config = resolved(Config(data=data, network=network))
+    config = resolved(Config(data=data, network=network, dejavu=DejaVuOptions(dejavu_attention=attention)))
     objective = build_objective(config)
     # Fresh batch norms have statistics that no network keeps: an export that forgot them would not show.
     generator = torch.Generator().manual_seed(1)

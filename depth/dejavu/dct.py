@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -112,12 +113,19 @@ def _cached_block(
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.inference_mode(False):
         band = radius(height, width, device)
-        h = int((band[:, 0] < high).sum())
-        w = int((band[0, :] < high).sum())
+        h, w = (_count_below(high, length) for length in (height, width))
         mask = ((band >= low) & (band < high))[:h, :w].to(dtype)
         rows = dct_matrix(height, device, dtype)[:h].contiguous()
         columns = dct_matrix(width, device, dtype)[:w].contiguous()
     return rows, columns, mask
+
+
+def _count_below(high: float, length: int) -> int:
+    """How many components along one axis have a radius below `high`: counted without a tensor, so that the networks
+    that filter can be exported; in float32, as `radius` is, so that both agree to the last component.
+    """
+    position = np.arange(length, dtype=np.float32) / np.float32(length)
+    return int((np.sqrt(position * position) / np.float32(SQRT2) < np.float32(high)).sum())
 
 
 def _sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
