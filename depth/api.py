@@ -34,7 +34,7 @@ def load_model(path: str | os.PathLike[str], device: str | None = None, scale: f
 
     Args:
         path: a run's folder, a checkpoint file, or an original Monodepth2 folder.
-        device: cuda, cuda:1, cpu...; default: cuda if there is one.
+        device: cuda, cuda:1 or cpu; default: cuda if there is one.
         scale: metres per unit of the network. Default: what a model trained with stereo brings along; without stereo
             depths stay up to scale.
 
