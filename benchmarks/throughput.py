@@ -41,7 +41,7 @@ class ThroughputOptions:
     parts: tuple[Part, ...] = ("limits", "loader", "step", "end_to_end", "evaluation", "inference")
     """What is measured."""
     device: Text = None
-    """cuda, cuda:1 or cpu Default: cuda if there is one."""
+    """cuda, cuda:1 or cpu. Default: cuda if there is one."""
     threads: Integer = None
     """Threads of a CPU. Default: PyTorch's choice."""
     height: int = 192

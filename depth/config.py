@@ -146,7 +146,7 @@ class _ModelOptions:
     num_workers: Integer = None
     """Loader processes. Default: one a core but one, at most 16."""
     device: Text = None
-    """cuda, cuda:1 or cpu Default: cuda if there is one."""
+    """cuda, cuda:1 or cpu. Default: cuda if there is one."""
     cache_dir: Text = None
     """Folder for the embedded world and for ground truth made from scans. Default: $DEJAVU_CACHE, then
     ~/.cache/dejavu-depth."""

@@ -82,7 +82,7 @@ class PredictOptions:
     threads: int = 2
     """Threads that read, and as many that write, while the network runs."""
     device: Text = None
-    """cuda, cuda:1 or cpu Default: cuda if there is one."""
+    """cuda, cuda:1 or cpu. Default: cuda if there is one."""
 
     def __post_init__(self) -> None:
         check(len(self.inputs) > 0, "nothing to predict: name images, folders, videos or a camera's number")
