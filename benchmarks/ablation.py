@@ -175,9 +175,11 @@ def write_tables(plan: Plan, common: Config, place: DataPlace) -> list[str]:
         missing += each.count(None)
     prior = {"per_image": constant_prior(common, place, plan.part)}
     title = f"Ablation {plan.grid}, {plan.part} drives of the embedded world"
+    # The runs' machines: this process, which only writes, may have another number of threads.
+    machines = sorted({result["versions"]["machine"] for each in results.values() for result in each})
     note = (
         f"{plan.steps} steps, {plan.seeds} seeds, {len(prior['per_image']['name'])} images, median-scaled; "
-        f"mean ± standard deviation over seeds. Machine: {versions()['machine']}."
+        f"mean ± standard deviation over seeds. Machine: {'; '.join(machines)}."
     )
     stem = plan.out / f"{plan.grid}_{plan.part}"
     write_file(stem.with_suffix(".md"), markdown(title, note, plan.cells, results, prior).encode())
