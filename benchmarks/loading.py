@@ -91,7 +91,7 @@ def loader_rows(
         timings = measure(works, cpu, seconds, warmup=2)
         *rows, published = (t.row(f"loader, {n}, one process", batch_size, "samples/s") for n, t in timings.items())
         rows = [replace(row, note=f"{row.rate / published.rate:.1f} x as first published") for row in rows]
-        paths = [source.image_path(ref) for ref in frame_refs(len(found["JPEG"]) + 2)]
+        paths = [source.image_path(ref) for ref in dict.fromkeys(found["JPEG"].refs)]
         images = [read_image(path) for path in paths[:8]]
         parts = measure(
             {

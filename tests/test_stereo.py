@@ -165,5 +165,5 @@ def test_training_and_metric_evaluation(world, tmp_path, frame_ids):
     assert results["default"].scaling == results["stereo"].scaling == Scaling(median=False, factor=1.0)
     assert results["mono"].scaling.median
     assert results["default"].rows == results["stereo"].rows != results["mono"].rows
-    metrics = json.loads((run / "evaluation_synthetic" / "metrics.json").read_text())
-    assert metrics["scaling"]["median"] is True  # of the last evaluation, which was asked for median scaling
+    for folder, median in (("evaluation_synthetic", False), ("evaluation_synthetic_median", True)):
+        assert json.loads((run / folder / "metrics.json").read_text())["scaling"]["median"] is median
