@@ -129,7 +129,8 @@ def _start(folder: Path, spec: WorldSpec, numbers: str) -> subprocess.Popen[str]
     path = os.pathsep.join(filter(None, [str(_REPOSITORY), os.environ.get("PYTHONPATH")]))
     # One thread a process: there is a process per core already.
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    # A session of its own: Ctrl-C is the business of the caller, who then ends these processes.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
 
 
 def _forward(process: subprocess.Popen[str], lines: SimpleQueue[str | tuple[int, str]]) -> None:
