@@ -127,7 +127,9 @@ def test_bad_frames_are_skipped_up_to_one_percent(server, flags, world, tmp_path
     """Of 8 samples 6 need a frame, so it is skipped with its name, and then there are too many."""
     job, frame = _damage_while_training(server, [*flags, "--on_bad_sample", "skip"], world, tmp_path, "cut off")
     assert "skipped a bad sample" in job.text and frame.name in job.text
-    assert "bad samples in one epoch are more than 1 %" in job.text.strip().splitlines()[-1]
+    # Not the last line always: a loader process that reads ahead may name one more sample meanwhile.
+    (last,) = [line for line in job.text.splitlines() if line.startswith("error: ")]
+    assert "bad samples in one epoch are more than 1 %" in last and "Traceback" not in job.text
 
 
 def _damage_while_training(server, flags, world, tmp_path, damage):
