@@ -10,7 +10,7 @@ Without KITTI data it evaluates on the test drives of the embedded synthetic wor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ import torch
 from tqdm import tqdm
 
 from datasets.locate import DataPlace, default_cache_dir, find_data
-from datasets.sets import evaluation_loader, split_frames
+from datasets.sets import evaluation_loader
 from datasets.splits import Part, split_name
-from depth.build import TrainedModel, load_trained
+from depth.build import load_trained
 from depth.checkpoint import newest_run
 from depth.cli import parse, run
 from depth.config import EvaluationOptions
@@ -34,6 +34,7 @@ from depth.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, 
 from depth.protocols import PROTOCOLS, Protocol, prepare_batch, prepare_sample
 from depth.report import Report, make_folder, protocol_line, summary, title, write_report
 from depth.run_folder import versions
+from depth.scaling import scaling_of, suffix_of
 from depth.types import EvalSample, UserError
 
 _STORED_SIZE = (192, 640)  # rows, columns of the input pictures beside disparities that come from a file
@@ -60,6 +61,7 @@ class Images:
     batches: Callable[[], Iterator[list[EvalSample]]]
     sample: Callable[[int], EvalSample]
     count: int
+    in_split: int  # whether or not they are there or have ground truth
     note: str
 
 
@@ -75,46 +77,47 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     if process.world_size > 1 and (options.save_pred_disps or options.ext_disp_to_eval):
         raise UserError("--save_pred_disps and --ext_disp_to_eval take one process: leave out torchrun")
     say = print if process.is_main else _silent
-    cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
-    named = split_name(options.eval_split)  # an unknown split is an error on the embedded world too
-    place = find_data(options.data_path, "synthetic" if options.eval_split == "synthetic" else "kitti", cache_dir)
+    place, split, protocol = _data(options)
     say(place.note)
-    synthetic = place.kind == "synthetic"
-    split = "synthetic" if synthetic else named
-    # A split of the user's own is evaluated as eigen is, against the scans.
-    protocol = PROTOCOLS[split if synthetic or split == "eigen_benchmark" else "eigen"]
     source = _stored(options) if options.ext_disp_to_eval else _model(options, process.device)
     say(f"model: {source.path}")
-    images = _images(options, place, protocol, cache_dir, source.size, "test")
+    images = _images(options, place, protocol, source.size, "test")
     say(images.note)
     predictor = source.predictor(images.count)
     if options.save_pred_disps:
-        flipped = "_post_processed" if options.post_process else ""
-        path = Path(options.eval_out_dir or source.home) / f"disps_{split}_split{flipped}.npy"
-        make_folder(path.parent)
-        with PredictionWriter(predictor, path, images.count) as writer:
-            result = _run(writer, images, protocol, source.scaling, options.no_eval)
-        print(f"disparities: {path}")
+        result = _run_and_store(predictor, images, protocol, source, options, split)
     else:
         alone = process.world_size == 1
-        share = images if alone else _images(options, place, protocol, cache_dir, source.size, "test", process)
+        share = images if alone else _images(options, place, protocol, source.size, "test", process)
         result = _run(predictor, share, protocol, source.scaling, options.no_eval)
     results = gather_to_main(result)
     if result is None or not process.is_main:
         return None
-    result = merge_results(results)
     baselines = {}
-    if synthetic:
-        training = _images(options, place, protocol, cache_dir, source.size, "train")
+    if place.kind == "synthetic":
+        training = _images(options, place, protocol, source.size, "train")
         baselines["constant prior"] = _constant_prior(training, images, protocol, source)
-    in_split = len(split_frames(place, options.eval_split, "test"))
     report = Report(
-        result, place.kind, split, str(source.path), in_split, options.post_process, source.trained_on, baselines,
-        source.record | {"versions": versions()},
+        merge_results(results), place.kind, split, str(source.path), images.in_split, options.post_process,
+        source.trained_on, baselines, source.record | {"versions": versions()},
     )  # fmt: skip
-    folder = Path(options.eval_out_dir or source.home / f"evaluation_{split}{source.suffix}")
-    _write(report, folder, predictor, images)
+    _write(report, Path(options.eval_out_dir or source.home / f"evaluation_{split}{source.suffix}"), predictor, images)
     return report
+
+
+def _cache_dir(options: EvaluationOptions) -> Path:
+    return Path(options.cache_dir) if options.cache_dir else default_cache_dir()
+
+
+def _data(options: EvaluationOptions) -> tuple[DataPlace, str, Protocol]:
+    """Where the frames are, what the split is called, and how it is evaluated."""
+    named = split_name(options.eval_split)  # an unknown split is an error on the embedded world too
+    kind = "synthetic" if options.eval_split == "synthetic" else "kitti"
+    place = find_data(options.data_path, kind, _cache_dir(options))
+    if place.kind == "synthetic":
+        return place, "synthetic", PROTOCOLS["synthetic"]
+    # A split of the user's own is evaluated as eigen is, against the scans.
+    return place, named, PROTOCOLS["eigen_benchmark" if named == "eigen_benchmark" else "eigen"]
 
 
 def _silent(_line: str) -> None:
@@ -133,6 +136,18 @@ def _run(
     return None
 
 
+def _run_and_store(
+    predictor: Predictor, images: Images, protocol: Protocol, source: Source, options: EvaluationOptions, split: str
+) -> EvaluationResult | None:
+    flipped = "_post_processed" if options.post_process else ""
+    path = Path(options.eval_out_dir or source.home) / f"disps_{split}_split{flipped}.npy"
+    make_folder(path.parent)
+    with PredictionWriter(predictor, path, images.count) as writer:
+        result = _run(writer, images, protocol, source.scaling, options.no_eval)
+    print(f"disparities: {path}")
+    return result
+
+
 def _constant_prior(training: Images, images: Images, protocol: Protocol, source: Source) -> EvaluationResult:
     """What a map that is the same for every image reaches, scaled as the model's predictions are."""
     prior = ConstantPrior.fit((sample for batch in training.batches() for sample in batch), source.size)
@@ -148,11 +163,11 @@ def _model(options: EvaluationOptions, device: torch.device) -> Source:
         path=model.path,
         home=place if place.is_dir() else place.parent,
         size=(model.height, model.width),
-        scaling=_scaling(options, model),
+        scaling=scaling_of(options, model),
         predictor=lambda count: predictor,
         record={"post_process": options.post_process, "trained": model.record},
         trained_on=model.record.get("dataset"),
-        suffix=_suffix(options, model),
+        suffix=suffix_of(options, model),
     )
 
 
@@ -162,49 +177,24 @@ def _stored(options: EvaluationOptions) -> Source:
         path=path,
         home=path.parent,
         size=_STORED_SIZE,
-        scaling=_scaling(options, None),
+        scaling=scaling_of(options, None),
         predictor=lambda count: StoredPredictions(path, count),
         record={},
         trained_on=None,
-        suffix=f"_{path.stem}{_suffix(options, None)}",
+        suffix=f"_{path.stem}{suffix_of(options, None)}",
     )
-
-
-def _scaling(options: EvaluationOptions, model: TrainedModel | None) -> Scaling:
-    """Flags first; without them a model that was trained with stereo keeps its unit, any other is median-scaled.
-
-    An original Monodepth2 model's unit is its baseline's; a file does not tell whose it is, so its factor is 1, and
-    the options ask for one of the flags.
-    """
-    metric = options.eval_stereo or (model is not None and model.stereo and not options.eval_mono)
-    factor = options.pred_depth_scale_factor
-    if factor is None:
-        factor = model.stereo_factor if metric and model is not None else 1.0
-    return Scaling(median=not (metric or options.disable_median_scaling), factor=factor)
-
-
-def _suffix(options: EvaluationOptions, model: TrainedModel | None) -> str:
-    """The settings that are not the default, in a folder's name, so that no evaluation replaces another kind's."""
-    scaling, usual = _scaling(options, model), _scaling(EvaluationOptions(), model)
-    words = ["_post_processed"] if options.post_process else []
-    if scaling.median != usual.median:
-        words.append("_median" if scaling.median else "_no_median")
-    if scaling.factor != _scaling(replace(options, pred_depth_scale_factor=None), model).factor:
-        words.append(f"_times_{scaling.factor:g}")
-    return "".join(words)
 
 
 def _images(
     options: EvaluationOptions,
     place: DataPlace,
     protocol: Protocol,
-    cache_dir: Path,
     size: tuple[int, int],
     part: Part,
     process: Process | None = None,
 ) -> Images:
     """A part of the split, or this process's share of it."""
-    loader, refs, note = evaluation_loader(
+    loader, count, in_split, note = evaluation_loader(
         place,
         options.eval_split,
         protocol.ground_truth,
@@ -213,7 +203,7 @@ def _images(
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         skip_missing=options.skip_missing,
-        cache_dir=cache_dir,
+        cache_dir=_cache_dir(options),
         collate=partial(prepare_batch, protocol=protocol),
         part=part,
         rank=process.rank if process else 0,
@@ -227,7 +217,7 @@ def _images(
     def sample(index: int) -> EvalSample:
         return prepare_sample(loader.dataset.dataset[index], protocol)
 
-    return Images(batches, sample, len(refs), note)
+    return Images(batches, sample, count, in_split, note)
 
 
 def _write(report: Report, folder: Path, predictor: Predictor, images: Images) -> None:

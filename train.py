@@ -14,6 +14,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ from depth.build import build_objective, build_optimizer, load_into
 from depth.checkpoint import seed_generators
 from depth.cli import run
 from depth.config import Config, resolved
+from depth.describe import remarks, run_name
 from depth.distributed import Process, process_group
 from depth.evaluation import evaluate_split
 from depth.monitor import Monitor
@@ -63,17 +65,13 @@ def train(config: Config, process: Process) -> bool:
         print(place.note, flush=True)
     sets = _sets(config, place, cache_dir, process)
     if process.is_main:
-        print(*sets.notes, *_remarks(config), sep="\n")
+        print(*sets.notes, *remarks(config), sep="\n")
 
     objective = _objective(config, process)
     optimizer, scheduler = build_optimizer(config, objective)
     header = {"config": config.to_dict(), "dataset": place.kind, "versions": versions()}
-    folder, _claim = None, None  # the claim holds until this function ends
-    if process.is_main and resume:
-        folder, _claim = resume, claim_run(resume)
-    elif process.is_main:
-        record = header | sets.record
-        folder, _claim = create_run(config.log.log_dir, config.log.model_name, _what(config), record, again)
+    # The claim holds until this function ends.
+    folder, _claim = _run_folder(config, header | sets.record, again) if process.is_main else (None, None)
     checkpoint = load_same(resume, process) if resume else None
     monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0)
     validates = process.is_main and sets.validation is not None
@@ -112,6 +110,14 @@ def _objective(config: Config, process: Process) -> SelfSupervisedObjective:
     if process.rank:  # each has its own edits and noise
         seed_generators(config.train.seed + process.rank)
     return objective
+
+
+def _run_folder(config: Config, record: dict[str, Any], again: bool) -> tuple[Path, IO[str]]:
+    """The run's folder, a new one but with --resume, and the claim on it."""
+    log = config.log
+    if log.resume:
+        return Path(log.resume), claim_run(Path(log.resume))
+    return create_run(log.log_dir, log.model_name, run_name(config), record, again)
 
 
 def _next_steps(config: Config, folder: Path, place: DataPlace, world_size: int, stopped_at: int | None) -> str:
@@ -220,32 +226,6 @@ def _settings(config: Config, process: Process) -> Settings:
 def _bfloat16(config: Config, process: Process) -> bool:
     precision = config.train.precision
     return precision == "bfloat16" or (precision == "auto" and process.device.type == "cuda")
-
-
-def _remarks(config: Config) -> list[str]:
-    """What a reader of the results should know."""
-    remarks = []
-    data = config.data
-    if data.dataset == "video":
-        remarks.append(f"network input: {data.width}x{data.height}")
-    if data.dataset != "kitti" and data.split not in (DataOptions().split, data.dataset):
-        whose = "footage is divided by itself" if data.dataset == "video" else "the embedded world has its own"
-        remarks.append(f"--split {data.split} is not used: {whose}")
-    uses_lpips = (config.dejavu.dejavu or config.dejavu.dejavu_attention) and config.dejavu.dejavu_lpips
-    if uses_lpips and config.dejavu.lpips_weights == "random":
-        remarks.append(
-            "LPIPS has a random, seeded trunk (--lpips_weights random): its values are not comparable to others"
-        )
-    if config.dejavu.dejavu_text and config.dejavu.text_weights == "random":
-        remarks.append("CLIP has random weights (--text_weights random): it knows no text")
-    return remarks
-
-
-def _what(config: Config) -> str:
-    options = config.network
-    network = f"resnet{options.num_layers}" if options.depth_net == "resnet" else options.depth_net
-    network += "_attention" if config.dejavu.dejavu_attention else ""
-    return f"{network}_dejavu-{config.dejavu.edit}" if config.dejavu.dejavu else network
 
 
 if __name__ == "__main__":

@@ -114,10 +114,15 @@ def open_cache(
     except OSError as error:
         raise UserError(f"--cache {folder} cannot be written: {error.strerror or error}") from None
     cache = FrameCache(final / "frames.npy", ordered, height, width)
-    for ref in {ordered[0], ordered[len(ordered) // 2], ordered[-1]}:
-        if not torch.equal(cache[ref], load_view(source, ref, height, width)[0]):
-            raise UserError(_damaged(final, f"{ref.name} is not what its file gives with these versions"))
+    _compare(cache, source, [ordered[0], ordered[len(ordered) // 2], ordered[-1]])
     return cache
+
+
+def _compare(cache: FrameCache, source: FrameSource, refs: list[FrameRef]) -> None:
+    """Raises UserError where a frame is not what its file gives."""
+    for ref in refs:
+        if not torch.equal(cache[ref], load_view(source, ref, *cache.shape[2:])[0]):
+            raise UserError(_damaged(cache.path.parent, f"{ref.name} is not what its file gives with these versions"))
 
 
 def _file_record(source: FrameSource, ref: FrameRef) -> list[str | int]:

@@ -21,7 +21,7 @@ from datasets.images import image_size, read_image
 from datasets.kitti import KittiOdometry, KittiRaw
 from datasets.motion import frames_apart
 from datasets.sources import FrameSource, is_complete, nothing_there
-from datasets.splits import FrameRef, Part, has_part, load_split
+from datasets.splits import FrameRef, Part, has_part, load_split, split_name
 from depth.types import UserError
 
 Pair = tuple[np.ndarray, np.ndarray]  # uint8 (H,W,3) RGB, in the order of time
@@ -142,7 +142,7 @@ def _count_evaluation(facts: Facts, source: FrameSource, split: str | Path) -> N
     facts.evaluated = len(refs)
     if not isinstance(source, KittiRaw):
         return  # odometry is evaluated against poses
-    improved = Path(split).name == "eigen_benchmark"
+    improved = split_name(split) == "eigen_benchmark"
     truth = ground_truth_reader(source, "improved" if improved else "velodyne", None)
     known = [ref for ref in refs if truth.has(ref)]
     facts.evaluated = len(known)

@@ -41,8 +41,12 @@ class GroundTruth(Protocol):
         ...
 
 
-def ground_truth_reader(source: KittiRaw, kind: Literal["velodyne", "improved"], cache: Path | None) -> GroundTruth:
-    """Ground truth of a source: "velodyne" is that of the eigen protocol, "improved" the annotated depth maps.
+GroundTruthKind = Literal["velodyne", "improved", "dense"]
+
+
+def ground_truth_reader(source: KittiRaw, kind: GroundTruthKind, cache: Path | None) -> GroundTruth:
+    """Ground truth of a source: "velodyne" is that of the eigen protocol, "improved" KITTI's annotated depth maps,
+    "dense" the embedded world's, which are stored like those.
 
     `cache` is a folder for what is made from scans; None makes it each time.
     """

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depth.quiet import quiet_opencv
 from depth.types import UserError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
@@ -149,16 +150,12 @@ def _ask(source: str | int, complaint: str) -> tuple[float, int | None]:
 
 def open_capture(source: str | int) -> cv2.VideoCapture | None:
     """An opened video file or camera; None where OpenCV cannot open it."""
-    # OpenCV warns on stderr, and FFmpeg complains there, where the first video is opened; callers have one line for it.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        capture = cv2.VideoCapture(source)
+        with quiet_opencv():  # callers have one line for it
+            capture = cv2.VideoCapture(source)
         return capture if capture.isOpened() else None
     except cv2.error:
         return None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def _open(source: str | int, complaint: str) -> cv2.VideoCapture:

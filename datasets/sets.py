@@ -9,14 +9,14 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from datasets.cache import FrameCache, open_cache
+from datasets.cache import open_cache
 from datasets.frames import EvalDataset, FrameDataset, collate
-from datasets.ground_truth import DepthMapGroundTruth, GroundTruth, ground_truth_reader
+from datasets.ground_truth import GroundTruth, GroundTruthKind, ground_truth_reader
 from datasets.kitti import KittiOdometry, KittiRaw
 from datasets.locate import DataPlace
 from datasets.sampler import OnBadSample, make_loader, make_train_loader
 from datasets.sources import FrameSource, is_complete, select_available
-from datasets.splits import FrameRef, Part, has_part, load_split
+from datasets.splits import FrameRef, Part, find_split, has_part, load_split
 from depth.types import EvalSample, RawBatch, UserError
 
 _SHOWN = 4  # validation frames whose pictures are written
@@ -41,7 +41,7 @@ def split_frames(place: DataPlace, split: str, part: Part) -> list[FrameRef]:
     """
     if place.footage is not None:
         return place.footage.frames(part)
-    has_part(split, part)  # a misspelt name is told from one that is not used
+    find_split(split)  # a misspelt name is told from one that is not used
     return load_split(place.root / "splits" if place.kind == "synthetic" else split, part)
 
 
@@ -97,29 +97,25 @@ def training_sets(
     spread = _spread(kept, val_samples)
     truth, known = _ground_truth(source, place, cache_dir, spread)
 
-    def cache(refs: list[FrameRef]) -> FrameCache | None:
-        if frame_cache is None:
-            return None
-        wanted = {ref.neighbour(offset) for ref in refs for offset in needed} | set(refs)
-        return open_cache(frame_cache, source, wanted, height, width, workers=num_workers, progress=rank == 0)
+    kept, note = _validation_frames(place, split, source, needed, skip_missing)
+    notes.append(f"validation: {note}")
+    spread = _spread(kept, val_samples)
+    truth, known = _ground_truth(source, place, cache_dir, spread)
 
-    dataset = FrameDataset(
-        source, train, height, width, offsets, use_stereo, augment=True, seed=seed, cache=cache(train)
-    )
+    def frames(refs: list[FrameRef], augment: bool) -> FrameDataset:
+        cache = None
+        if frame_cache is not None:
+            wanted = {ref.neighbour(offset) for ref in refs for offset in needed} | set(refs)
+            cache = open_cache(frame_cache, source, wanted, height, width, workers=num_workers, progress=rank == 0)
+        return FrameDataset(source, refs, height, width, offsets, use_stereo, augment, seed, cache)
+
     loader = make_train_loader(
-        dataset,
-        batch_size,
-        seed,
-        rank=rank,
-        world_size=world_size,
-        workers=num_workers,
-        pin=pin,
-        on_bad_sample=on_bad_sample,
+        frames(train, augment=True), batch_size, seed, rank, world_size, num_workers, pin, on_bad_sample
     )
     record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
     if not spread:
         return TrainingSets(loader, None, None, None, tuple(notes), record)
-    plain = FrameDataset(source, spread, height, width, offsets, use_stereo, augment=False, cache=cache(spread))
+    plain = frames(spread, augment=False)
     evaluation = None
     if truth is not None and known:
         samples = EvalDataset(source, known, height, width, truth)
@@ -175,11 +171,8 @@ def _ground_truth(
     """
     if not isinstance(source, KittiRaw):
         return None, []
-    truth = (
-        DepthMapGroundTruth(source)
-        if place.kind == "synthetic"
-        else ground_truth_reader(source, "velodyne", cache_dir / "ground_truth")
-    )
+    kind = "dense" if place.kind == "synthetic" else "velodyne"
+    truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
     known = [ref for ref in refs if truth.has(ref)]
     for ref in known:
         truth.check(ref)
@@ -196,7 +189,7 @@ def _spread(refs: list[FrameRef], count: int) -> list[FrameRef]:
 def evaluation_loader(
     place: DataPlace,
     split: str,
-    kind: str,
+    kind: GroundTruthKind,
     *,
     height: int,
     width: int,
@@ -208,13 +201,16 @@ def evaluation_loader(
     part: Part = "test",
     rank: int = 0,
     world_size: int = 1,
-) -> tuple[DataLoader, list[FrameRef], str]:
-    """A split's test part in its order, in batches as `collate` makes them; the frames; a line that counts them.
+) -> tuple[DataLoader, int, int, str]:
+    """A part of a split in its order, in batches as `collate` makes them.
 
     Args:
-        kind: ground truth, "velodyne", "improved" or "dense".
+        kind: ground truth, see `ground_truth_reader`.
         collate: runs in the loader's processes, so that what it drops never travels.
-        rank, world_size: the loader has this process's share, see `make_loader`; the frames are all.
+        rank, world_size: the loader has this process's share, see `make_loader`; the counts are of all.
+
+    Returns:
+        The loader, how many frames can be evaluated, how many the split has, and a line that says so.
 
     Raises:
         UserError: an unknown split, or frames or ground truth that are missing without `skip_missing`.
@@ -223,11 +219,8 @@ def evaluation_loader(
     source = open_source(place.root, refs)
     if not isinstance(source, KittiRaw):
         raise UserError(f"--eval_split {split}: the odometry layout has no ground-truth depth")
-    if kind == "dense":
-        truth: GroundTruth = DepthMapGroundTruth(source)
-    else:
-        truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
+    truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
     kept, note = select_available(source, refs, (), skip_missing, also=truth.has)
     samples = EvalDataset(source, kept, height, width, truth)
     loader = make_loader(samples, batch_size, collate, num_workers, rank, world_size)
-    return loader, kept, note
+    return loader, len(kept), len(refs), note

@@ -72,7 +72,7 @@ def load_split(name_or_file: str | Path, part: Part) -> list[FrameRef]:
 
 def has_part(name_or_file: str | Path, part: Part) -> bool:
     """Whether `load_split` would find a file for this part. Raises UserError for an unknown split."""
-    _known_place(name_or_file)
+    find_split(name_or_file)
     try:
         return _part_file(name_or_file, part).is_file()
     except UserError:
@@ -85,7 +85,7 @@ def split_name(name_or_file: str | Path) -> str:
     A file that is called after a part, like splits/eigen_benchmark/test.txt, is one of its folder's. Raises UserError
     for an unknown split.
     """
-    place = Path(os.path.abspath(_known_place(name_or_file)))
+    place = Path(os.path.abspath(find_split(name_or_file)))
     if place.is_dir():
         return place.name
     return place.parent.name if _part_of(place) else place.stem
@@ -114,8 +114,8 @@ def parse_split(path: Path) -> list[FrameRef]:
     return refs
 
 
-def _known_place(name_or_file: str | Path) -> Path:
-    """The folder or file that is meant: a name of splits/ first, then a path."""
+def find_split(name_or_file: str | Path) -> Path:
+    """The folder or file that is meant: a name of splits/ first, then a path. Raises UserError where there is none."""
     text = str(name_or_file)
     if text in split_names():
         return SPLITS_FOLDER / text
@@ -131,7 +131,7 @@ def _known_place(name_or_file: str | Path) -> Path:
 
 
 def _part_file(name_or_file: str | Path, part: Part) -> Path:
-    place = _known_place(name_or_file)
+    place = find_split(name_or_file)
     parts: tuple[str, ...] = get_args(Part)
     if part not in parts:
         raise UserError(f"unknown part {part!r} of a split: choose from {', '.join(parts)}")

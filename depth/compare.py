@@ -19,7 +19,7 @@ from depth.analysis import mean_and_spread, paired_difference
 from depth.cli import parse, run
 from depth.evaluation import METRICS
 from depth.options import check
-from depth.report import table, title
+from depth.report import HEADINGS, table, title
 from depth.types import UserError
 
 
@@ -111,11 +111,11 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
     count = len(set(drives))
     each = np.stack([ours.errors - theirs.errors for theirs, ours in zip(baseline, other, strict=True)])
     found = [paired_difference(each[:, :, m], drives if count > 1 else None) for m in range(len(METRICS))]
-    lines = [("", *METRICS)]
+    lines = [("", *HEADINGS)]
     for name, side in (("baseline", baseline), ("other", other)):
         means = np.stack([evaluation.errors.mean(0) for evaluation in side])
-        lines.append((name, *(_spread(*mean_and_spread(column), 4) for column in means.T)))
-    lines.append(("difference", *(_spread(d.mean, d.spread, 4, sign="+") for d in found)))
+        lines.append((name, *(_spread(*mean_and_spread(column)) for column in means.T)))
+    lines.append(("difference", *(_spread(d.mean, d.spread, sign="+") for d in found)))
     lines.append(("95 % interval", *(f"[{d.low:+.4f}, {d.high:+.4f}]" for d in found)))
     lines.append(("0 outside, pairs agree", *("yes" if d.agree and d.low * d.high > 0 else "no" for d in found)))
     drawn = f"drives with all their images ({count})" if count > 1 else "images, for there is one drive: too narrow"
@@ -131,9 +131,9 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
     )
 
 
-def _spread(mean: float, spread: float, digits: int, sign: str = "") -> str:
-    text = f"{mean:{sign}.{digits}f}"
-    return text if np.isnan(spread) else f"{text} ± {spread:.{digits}f}"
+def _spread(mean: float, spread: float, sign: str = "") -> str:
+    text = f"{mean:{sign}.4f}"
+    return text if np.isnan(spread) else f"{text} ± {spread:.4f}"
 
 
 if __name__ == "__main__":

@@ -71,26 +71,25 @@ class DejaVuOptions:
             check(getattr(self, name) >= 0, f"--{name} is 0 or more")
         for name in ("dejavu_cyclic", "dejavu_text"):
             check(self.dejavu or not getattr(self, name), f"--{name} needs --dejavu, which regenerates the frame")
-        image_terms = self.dejavu_weight * (self.dejavu_mse + self.dejavu_lpips)
-        check(
-            not self.dejavu or image_terms + self.dejavu_cyclic + self.dejavu_text > 0,
-            "--dejavu has no weight above 0: leave it out, or raise --dejavu_weight",
-        )
         check(not self.class_names or self.dejavu_text > 0, "--class_names needs --dejavu_text")
         check(self.edit_block is None or self.edit_block > 0, "--edit_block is a number of pixels")
 
     def check_used(self) -> None:
-        """Raises UserError where an option is set that nothing reads: a baseline would pass for a DejaVu run.
+        """Raises UserError for options without effect: a baseline would pass for a DejaVu run.
 
         Not checked when an instance is made: the records of older runs hold such options.
         """
         if self.dejavu:
+            image_terms = self.dejavu_weight * (self.dejavu_mse + self.dejavu_lpips)
+            check(
+                image_terms + self.dejavu_cyclic + self.dejavu_text > 0,
+                "--dejavu has no weight above 0: leave it out, or raise --dejavu_weight",
+            )
             return
-        read = _OF_ATTENTION if self.dejavu_attention else frozenset()
+        read = {"dejavu_attention", *(_OF_ATTENTION if self.dejavu_attention else ())}
         idle = [f.name for f in fields(self) if f.name not in read and getattr(self, f.name) != f.default]
-        idle = [name for name in idle if name != "dejavu_attention"]
         check(not idle, f"--{' --'.join(idle)} without --dejavu has no effect: add --dejavu, or leave it out")
 
 
 # What DejaVu-SA reads without the branch.
-_OF_ATTENTION = frozenset({"edit_band", "dejavu_weight", "dejavu_mse", "dejavu_lpips", "lpips_net", "lpips_weights"})
+_OF_ATTENTION = ("edit_band", "dejavu_weight", "dejavu_mse", "dejavu_lpips", "lpips_net", "lpips_weights")

@@ -94,19 +94,19 @@ def _lost_peer(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or ("gloo" in text and ("peer" in text or "Broken pipe" in text))
 
 
-def in_step(module: nn.Module, some_parameters_idle: bool) -> nn.Module:
+def parallel(module: nn.Module, all_parameters_used: bool) -> nn.Module:
     """The module with gradients averaged over all ranks.
 
     Args:
         module: the same on every rank.
-        some_parameters_idle: the loss leaves out some parameters that learn.
+        all_parameters_used: False where the loss leaves out some parameters that learn.
 
     Buffers are not sent round in each forward pass: the running statistics that count are the main process's, and
     the weights of frozen networks do not change.
     """
     known = inspect.signature(DistributedDataParallel).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
-    return DistributedDataParallel(module, find_unused_parameters=some_parameters_idle, **{buffers: False})
+    return DistributedDataParallel(module, find_unused_parameters=not all_parameters_used, **{buffers: False})
 
 
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:

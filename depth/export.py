@@ -28,6 +28,7 @@ from depth.cli import parse, run
 from depth.files import written_aside
 from depth.geometry import disparity_to_inverse_depth
 from depth.predict_options import ExportOptions
+from depth.quiet import quiet_loggers
 from depth.types import UserError
 
 TOLERANCE = 1e-4  # largest difference to PyTorch, 1 / unit
@@ -207,14 +208,9 @@ def _load_torchscript(path: Path) -> Runner:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The exporters announce themselves and their own deprecations, which no user can act on."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    with quiet_loggers(logging.WARNING), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 if __name__ == "__main__":

@@ -96,11 +96,10 @@ class SelfSupervisedObjective(nn.Module):
             terms = {"photometric": photometric}
             if "smoothness" in self.weights:
                 terms["smoothness"] = self._smoothness(disparities, batch.target)
-        regeneration = None
+        regeneration = attention = None
         if self.dejavu is not None:
             regeneration = self.dejavu(batch.target, output.disparities[0])
             terms |= self._regeneration_terms(regeneration, batch.target, output)
-        attention = None
         if isinstance(self.depth_net, SharedAttention):
             attention = Regeneration(output.extras["redacted"], output.extras["reconstruction"])
             terms |= self._image_terms("attention", attention.regenerated, batch.target_aug)

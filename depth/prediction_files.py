@@ -6,11 +6,10 @@ Everything is written aside and renamed, without waiting for the disk: a lost pr
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 from depth.api import METRES, UP_TO_SCALE, Prediction
 from depth.files import write_file
 from depth.pointcloud import point_cloud
+from depth.quiet import quiet_opencv
 from depth.report import make_folder
 from depth.types import UserError
 
@@ -173,7 +173,7 @@ class SideBySide:
         if self.writer is None:
             self.writer = self._open(picture.shape[1], picture.shape[0])
         halves = (cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), painted)
-        with _quiet_opencv():
+        with quiet_opencv():
             self.writer.write(np.concatenate([cv2.resize(half, self.size) for half in halves], 1))
         self.frames += 1
 
@@ -181,7 +181,7 @@ class SideBySide:
         """Ends the file, reads it back and gives it its name. Raises UserError where it is not whole."""
         if self.writer is None:
             return
-        with _quiet_opencv():
+        with quiet_opencv():
             self.writer.release()
             found = _frames_of(self.aside)
         # OpenCV's writer does not tell of a full disk.
@@ -196,7 +196,7 @@ class SideBySide:
     def close(self) -> None:
         """Removes what has not been finished."""
         if self.writer is not None:
-            with _quiet_opencv():
+            with quiet_opencv():
                 self.writer.release()
             self.aside.unlink(missing_ok=True)
 
@@ -206,7 +206,7 @@ class SideBySide:
         self.size = max(2, int(width * shrink) // 2 * 2), max(2, int(height * shrink) // 2 * 2)
         make_folder(self.path.parent)
         code = cv2.VideoWriter.fourcc(*VIDEO_CODEC)
-        with _quiet_opencv():
+        with quiet_opencv():
             writer = cv2.VideoWriter(str(self.aside), code, self.fps, (2 * self.size[0], self.size[1]))
         if not writer.isOpened():
             raise UserError(f"{self.path} cannot be written as a video (codec {VIDEO_CODEC}); --video no does without")
@@ -220,14 +220,3 @@ def _frames_of(video: Path) -> int:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() and capture.read()[0] else 0
     finally:
         capture.release()
-
-
-@contextlib.contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """OpenCV and its FFmpeg complain on stderr; our one line is enough."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.models import WeightsEnum
 
-from depth.types import UserError
+from depth.types import UserError, reason_of
 
 _SECONDS_WITHOUT_AN_ANSWER = 10.0
 
@@ -33,7 +33,7 @@ def pretrained_state(weights: WeightsEnum, what: str, otherwise: str) -> dict[st
     try:
         return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # a network fails with many types, a damaged pickle with nearly any
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        reason = reason_of(error)
         if cached:
             raise UserError(f"{what} {file} are damaged ({reason}): delete the file, or {otherwise}") from error
         raise UserError(

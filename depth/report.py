@@ -15,7 +15,7 @@ from depth.files import write_file
 from depth.types import UserError
 
 _DATASETS = {"kitti": "KITTI", "synthetic": "the embedded world", "video": "own footage"}
-_HEADINGS = ("Abs Rel", "Sq Rel", "RMSE", "RMSE log", "d < 1.25", "d < 1.25^2", "d < 1.25^3")
+HEADINGS = ("Abs Rel", "Sq Rel", "RMSE", "RMSE log", "d < 1.25", "d < 1.25^2", "d < 1.25^3")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def protocol_line(report: Report) -> str:
 
 def metrics_table(report: Report) -> str:
     """Means over images of the model and the baselines, as a `table`."""
-    lines = [(report.dataset, *_HEADINGS)]
+    lines = [(report.dataset, *HEADINGS)]
     for name, result in {"model": report.result, **report.baselines}.items():
         lines.append((name, *(f"{value:.3f}" for value in result.means.values())))
     return table(lines)

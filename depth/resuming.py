@@ -45,12 +45,9 @@ def resumed(config: Config) -> Config:
 
 def _refuse_others(config: Config, saved: Config) -> None:
     """Raises UserError for flags that would be ignored; one that repeats what the run has is no contradiction."""
-    default, free = (
-        Config(),
-        {"resume", *(name for names in (*_MACHINE.values(), *_MAY_CHANGE.values()) for name in names)},
-    )
+    free = {"resume", *(name for names in (*_MACHINE.values(), *_MAY_CHANGE.values()) for name in names)}
     for group in fields(Config):
-        given, usual, kept = (getattr(each, group.name) for each in (config, default, saved))
+        given, usual, kept = (getattr(each, group.name) for each in (config, Config(), saved))
         for option in fields(given):
             value = getattr(given, option.name)
             if option.name not in free and value not in (getattr(usual, option.name), getattr(kept, option.name)):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from depth.accumulation import backward_in_parts
 from depth.bad_steps import BadSteps
 from depth.checkpoint import load_weights, rng_state, save_checkpoint, set_rng_state
-from depth.distributed import Process, any_rank, gather_to_main, in_step
+from depth.distributed import Process, any_rank, gather_to_main, parallel
 from depth.host import peak_memory
 from depth.monitor import Monitor, StepMeans, step_statistics
 from depth.schedule import Progress, Settings, Validation
@@ -58,9 +58,7 @@ class Trainer:
         self.loader, self.prepare, self.process = loader, prepare, process
         self.monitor, self.validation = monitor, validation
         self.folder, self.header, self.settings = folder, header, settings
-        self.model = objective
-        if process.world_size > 1:
-            self.model = in_step(objective, not settings.all_parameters_used)
+        self.model = objective if process.world_size == 1 else parallel(objective, settings.all_parameters_used)
         self.bad_steps = BadSteps(objective, process, folder, settings.max_bad_steps)
         self.steps_per_epoch = len(loader.batch_sampler)
         self.progress = Progress()

@@ -45,8 +45,6 @@ def test_flags_reach_the_config():
         ("--model_name ..", ["--model_name"]),
         ("--seed -1", ["--seed"]),
         ("--image_frequency 0", ["--image_frequency"]),
-        ("--dejavu --dejavu_weight 0", ["--dejavu", "--dejavu_weight"]),
-        ("--dejavu --dejavu_mse 0 --dejavu_lpips 0", ["--dejavu_weight"]),
     ],
 )
 def test_a_bad_flag_is_one_line_that_names_it(line, words):
@@ -130,6 +128,15 @@ def test_branch_options_without_the_branch_are_refused(line):
         parse_training("", line.split())
     assert "--dejavu_attention" not in str(caught.value)
     assert parse_training("", ["--dejavu", *line.split()]).dejavu.dejavu
+
+
+@pytest.mark.parametrize("weights", [{"dejavu_weight": 0.0}, {"dejavu_mse": 0.0, "dejavu_lpips": 0.0}])
+def test_a_branch_without_weight_is_refused_but_an_older_runs_record_is_read(weights):
+    line = " ".join(f"--{name} {value}" for name, value in weights.items())
+    with pytest.raises(UserError, match="--dejavu has no weight above 0"):
+        parse_training("", f"--dejavu {line}".split())
+    assert parse_training("", f"--dejavu --dejavu_cyclic 0.1 {line}".split()).dejavu.dejavu
+    assert config_from_dict({"dejavu": {"dejavu": True, **weights}}).dejavu.dejavu
 
 
 def test_attention_without_the_branch_takes_what_it_reads():

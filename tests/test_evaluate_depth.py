@@ -12,8 +12,9 @@ from depth.cli import parse
 from depth.config import EvaluationOptions
 from depth.evaluation import Scaling
 from depth.report import protocol_line
+from depth.scaling import scaling_of, suffix_of
 from depth.types import UserError
-from evaluate_depth import _scaling, _suffix, evaluate
+from evaluate_depth import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_any_word_on_the_unit_of_a_file_will_do(flag):
     ],
 )
 def test_scaling_flags(model, flags, expected):
-    assert _scaling(EvaluationOptions(**flags), model) == expected
+    assert scaling_of(EvaluationOptions(**flags), model) == expected
 
 
 @pytest.mark.parametrize(
@@ -185,4 +186,4 @@ def test_scaling_flags(model, flags, expected):
     ],
 )
 def test_other_settings_have_a_folder_of_their_own(model, flags, suffix):
-    assert _suffix(EvaluationOptions(**flags), model) == suffix
+    assert suffix_of(EvaluationOptions(**flags), model) == suffix

@@ -6,9 +6,7 @@ OpenCLIP, in the project's `text` extra.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 
 from depth.dejavu.losses import text_loss
 from depth.losses.perceptual import freeze, own_randomness
+from depth.quiet import quiet_loggers
 from depth.types import UserError, reason_of
 
 # Channel statistics of CLIP's training images (the paper's released code).
@@ -114,7 +113,8 @@ def load_text_supervision(
     if weights != "random":
         pretrained, quick_gelu = weights, _trained_with_quick_gelu(open_clip, model_name, weights)
     try:
-        with own_randomness(seed), _silent_loggers():
+        # Without a network Hugging Face logs a minute of retries, each line twice; the one error says it all.
+        with own_randomness(seed), quiet_loggers():
             model = open_clip.create_model(model_name, pretrained=pretrained, force_quick_gelu=quick_gelu)
     except Exception as error:  # the network, the cache, a damaged or foreign file: it fails in nearly any way
         raise UserError(
@@ -122,17 +122,6 @@ def load_text_supervision(
             "cache, or name a file with the model's state dict"
         ) from None
     return text_supervision_from_clip(model, open_clip.get_tokenizer(model_name), class_names)
-
-
-@contextlib.contextmanager
-def _silent_loggers() -> Iterator[None]:
-    """Without a network Hugging Face logs a minute of retries, each line twice; the one error says it all."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _trained_with_quick_gelu(open_clip: ModuleType, model_name: str, weights: str) -> bool:

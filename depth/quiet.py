@@ -1,0 +1,35 @@
+"""Libraries that write on stderr what this project tells in one line of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """OpenCV's warnings, and FFmpeg's complaints behind it, are not printed inside.
+
+    FFmpeg reads its level once, where a process opens its first video to read: before that it must be set.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's "quiet"
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+@contextmanager
+def quiet_loggers(level: int = logging.CRITICAL) -> Iterator[None]:
+    """Python's loggers say nothing inside, up to this level."""
+    before = logging.root.manager.disable
+    logging.disable(level)
+    try:
+        yield
+    finally:
+        logging.disable(before)
