@@ -97,20 +97,22 @@ def training_sets(
     spread = _spread(kept, val_samples)
     truth, known = _ground_truth(source, place, cache_dir, spread)
 
-    kept, note = _validation_frames(place, split, source, needed, skip_missing)
-    notes.append(f"validation: {note}")
-    spread = _spread(kept, val_samples)
-    truth, known = _ground_truth(source, place, cache_dir, spread)
-
     def frames(refs: list[FrameRef], augment: bool) -> FrameDataset:
         cache = None
         if frame_cache is not None:
             wanted = {ref.neighbour(offset) for ref in refs for offset in needed} | set(refs)
             cache = open_cache(frame_cache, source, wanted, height, width, workers=num_workers, progress=rank == 0)
-        return FrameDataset(source, refs, height, width, offsets, use_stereo, augment, seed, cache)
+        return FrameDataset(source, refs, height, width, offsets, use_stereo, augment=augment, seed=seed, cache=cache)
 
     loader = make_train_loader(
-        frames(train, augment=True), batch_size, seed, rank, world_size, num_workers, pin, on_bad_sample
+        frames(train, augment=True),
+        batch_size,
+        seed,
+        rank=rank,
+        world_size=world_size,
+        workers=num_workers,
+        pin=pin,
+        on_bad_sample=on_bad_sample,
     )
     record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
     if not spread:

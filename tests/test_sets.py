@@ -31,7 +31,7 @@ def sets(root, train="l 1-3", val=None, place=None, **options):
 def test_training_goes_on_without_validation_where_no_frame_of_it_can_be_used(tmp_path, val, note):
     found = sets(write_raw(tmp_path), val=val, skip_missing=True)
     assert found.validation is found.shown is found.evaluation is None
-    assert found.notes[-1] == f"validation: {note}"
+    assert found.notes[1:] == (f"validation: {note}",) and found.notes[0].startswith("training: ")
     with pytest.raises(UserError, match="the split's val part: "):
         sets(tmp_path, val=val)
 
@@ -46,7 +46,9 @@ def test_training_goes_on_without_validation_where_no_frame_of_it_can_be_used(tm
 def test_ground_truth_that_validation_could_not_read_is_refused_before_training(tmp_path, damage, complaint):
     root = write_raw(tmp_path)
     scan = write_scan(root, 2, [(10, 0, 0), (20, 1, 1)])
-    (sample,) = sets(root, val="l 1-3").evaluation
+    found = sets(root, val="l 1-3")
+    assert [line.split()[0] for line in found.notes] == ["training:", "validation:", "validation"], "each line once"
+    (sample,) = found.evaluation
     assert [each.name for each in sample] == [f"{DRIVE} 2 l"]
     damage(root, scan)
     with pytest.raises(UserError, match=complaint):
