@@ -19,22 +19,22 @@ import cv2
 import torch
 from tqdm import tqdm
 
+from datasets.core.splits import Part, split_name
 from datasets.locate import DataPlace, default_cache_dir, find_data
-from datasets.sets import evaluation_loader
-from datasets.splits import Part, split_name
+from datasets.sets import Loading, Samples, evaluation_loader
 from depth.build import load_trained
-from depth.checkpoint import newest_run
-from depth.cli import parse, run
-from depth.config import EvaluationOptions
-from depth.distributed import Process, choose_device, gather_to_main, process_group
-from depth.evaluation import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
-from depth.files import write_file
-from depth.frame_sheet import choose_frames, frame_sheet
-from depth.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions
-from depth.protocols import PROTOCOLS, Protocol, prepare_batch, prepare_sample
-from depth.report import Report, make_folder, protocol_line, summary, title, write_report
-from depth.run_folder import versions
-from depth.scaling import scaling_of, suffix_of
+from depth.evaluation.metrics import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
+from depth.evaluation.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions
+from depth.evaluation.protocols import PROTOCOLS, Protocol, prepare_batch, prepare_sample
+from depth.evaluation.report import Report, protocol_line, summary, title, write_report
+from depth.evaluation.scaling import scaling_of, suffix_of
+from depth.evaluation.sheets import choose_frames, frame_sheet
+from depth.options.evaluate import EvaluationOptions
+from depth.runs.checkpoint import newest_run
+from depth.runs.run_folder import versions
+from depth.support.cli import parse, run
+from depth.support.distributed import Process, choose_device, gather_to_main, process_group
+from depth.support.files import make_folder, write_file
 from depth.types import EvalSample, UserError
 
 _STORED_SIZE = (192, 640)  # rows, columns of the input pictures beside disparities that come from a file
@@ -197,17 +197,18 @@ def _images(
     loader, count, in_split, note = evaluation_loader(
         place,
         options.eval_split,
-        protocol.ground_truth,
-        height=size[0],
-        width=size[1],
-        batch_size=options.batch_size,
-        num_workers=options.num_workers,
-        skip_missing=options.skip_missing,
+        Samples(*size),
+        Loading(
+            options.batch_size,
+            options.num_workers,
+            rank=process.rank if process else 0,
+            world_size=process.world_size if process else 1,
+        ),
+        kind=protocol.ground_truth,
         cache_dir=_cache_dir(options),
         collate=partial(prepare_batch, protocol=protocol),
+        skip_missing=options.skip_missing,
         part=part,
-        rank=process.rank if process else 0,
-        world_size=process.world_size if process else 1,
     )
     hidden = True if process and not process.is_main else None
 

@@ -19,23 +19,23 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from datasets.core.sampler import make_loader
+from datasets.core.sources import select_available
+from datasets.core.splits import split_name
+from datasets.kitti.poses import PoseSequence, SequenceImages, format_poses, load_sequences
 from datasets.locate import DataPlace, default_cache_dir, find_data
-from datasets.poses import PoseSequence, SequenceImages, format_poses, load_sequences
-from datasets.sampler import make_loader
 from datasets.sets import open_source, split_frames
-from datasets.sources import select_available
-from datasets.splits import split_name
 from depth.build import TrainedModel, load_trained
-from depth.checkpoint import newest_run
-from depth.cli import parse, run
-from depth.config import PoseOptions
-from depth.distributed import choose_device
-from depth.files import write_file
+from depth.evaluation.poses import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
+from depth.evaluation.report import table, title
+from depth.evaluation.trajectory_plot import Track, trajectory_sheet
 from depth.geometry import invert_transform, transform_from_axis_angle
-from depth.pose_evaluation import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
-from depth.report import make_folder, table, title
-from depth.run_folder import versions
-from depth.trajectory_plot import Track, trajectory_sheet
+from depth.options.evaluate import PoseOptions
+from depth.runs.checkpoint import newest_run
+from depth.runs.run_folder import versions
+from depth.support.cli import parse, run
+from depth.support.distributed import choose_device
+from depth.support.files import make_folder, write_file
 from depth.types import UserError
 
 _HEADINGS = ("frames", "ATE-5", "std", "ATE", "ATE scale", "ATE 7dof", "RPE", "RPE scale", "RPE 7dof", "RPE deg")

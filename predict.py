@@ -23,19 +23,20 @@ import numpy as np
 from torch import Tensor, stack
 from tqdm import tqdm
 
-from datasets.intrinsics import CameraFile, intrinsics_from_fov, read_intrinsics
-from datasets.media import Frame, Pictures, find_pictures
-from depth.api import DepthModel, full_size, load_model
-from depth.checkpoint import newest_run
-from depth.cli import parse, run
-from depth.metric_scale import Scale, scale_of_height, scale_of_model
-from depth.pictures import read_picture, resize_picture
-from depth.pointcloud import camera_height
-from depth.predict_options import PredictOptions, parse_scale
-from depth.prediction_files import Colouring, FrameFiles, SideBySide, colouring_of, frame_record, write_sidecar
-from depth.report import make_folder, trained_on
-from depth.stop_signal import StopSignal
-from depth.threads import WriteBehind, read_ahead
+from datasets.core.intrinsics import CameraFile, intrinsics_from_fov, read_intrinsics
+from datasets.footage.media import Frame, Pictures, find_pictures
+from depth.evaluation.report import trained_on
+from depth.options.predict import PredictOptions, parse_scale
+from depth.prediction.api import DepthModel, full_size, load_model
+from depth.prediction.files import Colouring, FrameFiles, SideBySide, colouring_of, frame_record, write_sidecar
+from depth.prediction.metric_scale import Scale, scale_of_height, scale_of_model
+from depth.prediction.pictures import read_picture, resize_picture
+from depth.prediction.pointcloud import camera_height
+from depth.runs.checkpoint import newest_run
+from depth.support.cli import parse, run
+from depth.support.files import make_folder
+from depth.support.stop_signal import StopSignal
+from depth.support.threads import WriteBehind, read_ahead
 from depth.types import UserError
 
 _HEAD = 16  # first frames of a clip, from which its colours and its metric scale are taken

@@ -19,29 +19,31 @@ from typing import IO, Any
 import torch
 from torch import nn
 
-from datasets.augment import prepare
-from datasets.camera import CameraChoice, PinholeCamera, write_camera
+from datasets.core.augment import prepare
+from datasets.footage.camera import CameraChoice, PinholeCamera, write_camera
+from datasets.footage.video import Footage, training_size
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_footage
-from datasets.sets import TrainingSets, training_sets
-from datasets.video import Footage, training_size
+from datasets.sets import Loading, Samples
+from datasets.training_sets import TrainingSets, training_sets
 from depth.build import build_objective, build_optimizer, load_into
-from depth.checkpoint import seed_generators
-from depth.cli import run
-from depth.config import Config, resolved
-from depth.describe import remarks, run_name
-from depth.distributed import Process, process_group
-from depth.evaluation import evaluate_split
-from depth.monitor import Monitor
+from depth.evaluation.metrics import evaluate_split
+from depth.evaluation.predictors import NetworkPredictor
+from depth.evaluation.protocols import PROTOCOLS, Protocol, prepare_batch
 from depth.objective import SelfSupervisedObjective
-from depth.options import DataOptions, NetworkOptions
-from depth.predictors import NetworkPredictor
-from depth.presets import parse_training
-from depth.protocols import PROTOCOLS, Protocol, prepare_batch
-from depth.resuming import load_same, restarted, resume_command, resumed, was_restarted
-from depth.run_folder import claim_run, create_run, versions
-from depth.trainer import Settings, Trainer
+from depth.options.config import Config, resolved
+from depth.options.data import DataOptions
+from depth.options.describe import remarks, run_name
+from depth.options.network import NetworkOptions
+from depth.options.presets import parse_training
+from depth.runs.checkpoint import seed_generators
+from depth.runs.resuming import load_same, restarted, resume_command, resumed, was_restarted
+from depth.runs.run_folder import claim_run, create_run, versions
+from depth.support.cli import run
+from depth.support.distributed import Process, process_group
+from depth.training.monitor import Monitor
+from depth.training.trainer import Settings, Trainer
+from depth.training.validation import FrameValidation
 from depth.types import FrameBatch, UserError
-from depth.validation import FrameValidation
 
 
 def main() -> None:
@@ -150,22 +152,21 @@ def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -
     return training_sets(
         place,
         data.split,
-        height=data.height,
-        width=data.width,
-        offsets=tuple(offset for offset in data.frame_ids if offset),
-        use_stereo=data.use_stereo,
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-        num_workers=data.num_workers,
-        skip_missing=data.skip_missing,
-        val_samples=config.log.val_samples,
+        Samples(data.height, data.width, tuple(offset for offset in data.frame_ids if offset), data.use_stereo),
+        Loading(
+            config.train.batch_size,
+            data.num_workers,
+            config.train.seed,
+            process.device.type == "cuda",
+            data.on_bad_sample,
+            process.rank,
+            process.world_size,
+        ),
         cache_dir=cache_dir,
         eval_collate=partial(prepare_batch, protocol=_protocol(place)),
-        pin=process.device.type == "cuda",
-        on_bad_sample=data.on_bad_sample,
         frame_cache=Path(data.cache) if data.cache else None,
-        rank=process.rank,
-        world_size=process.world_size,
+        skip_missing=data.skip_missing,
+        val_samples=config.log.val_samples,
     )
 
 

@@ -26,17 +26,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.ablation_cell import Part, constant_prior, measure_cell, settings_of, train_cell
 from benchmarks.ablation_grids import GRIDS, Cell
 from benchmarks.ablation_table import COLUMNS, difference, figure, markdown, seed_means
-from datasets.command import Parser
 from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import split_frames
-from datasets.synthetic import WorldSpec
-from depth.cli import run
-from depth.config import Config, resolved
-from depth.distributed import Process, choose_device
-from depth.files import write_file
-from depth.presets import parse_training
-from depth.report import make_folder
-from depth.run_folder import versions
+from datasets.tools.command import Parser
+from datasets.world.making import WorldSpec
+from depth.options.config import Config, resolved
+from depth.options.presets import parse_training
+from depth.runs.run_folder import versions
+from depth.support.cli import run
+from depth.support.distributed import Process, choose_device
+from depth.support.files import make_folder, write_file
 from depth.types import UserError
 
 # The embedded world's own training drives, with labels and with more drives to measure on: frames of one drive are

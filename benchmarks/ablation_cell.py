@@ -13,21 +13,21 @@ import cv2
 import numpy as np
 import torch
 
-from datasets.augment import prepare
-from datasets.frames import EvalDataset, FrameDataset, collate
-from datasets.ground_truth import DepthMapGroundTruth
+from datasets.core.augment import prepare
+from datasets.core.frames import EvalDataset, FrameDataset, collate
+from datasets.kitti.ground_truth import DepthMapGroundTruth
 from datasets.locate import DataPlace
 from datasets.sets import open_source, split_frames
-from depth.analysis import boundary_errors, term_gradients, texture_copy
 from depth.build import build_objective, load_trained
-from depth.checkpoint import load_checkpoint, load_resumable, load_weights
-from depth.config import Config, resolved
 from depth.dejavu.attention import SharedAttention
-from depth.distributed import Process
-from depth.evaluation import METRICS, Predictor, Scaling, align, depth_errors
-from depth.predictors import ConstantPrior, NetworkPredictor
-from depth.protocols import PROTOCOLS, prepare_sample
-from depth.run_folder import read_run, versions
+from depth.evaluation.analysis import boundary_errors, term_gradients, texture_copy
+from depth.evaluation.metrics import METRICS, Predictor, Scaling, align, depth_errors
+from depth.evaluation.predictors import ConstantPrior, NetworkPredictor
+from depth.evaluation.protocols import PROTOCOLS, prepare_sample
+from depth.options.config import Config, resolved
+from depth.runs.checkpoint import load_checkpoint, load_resumable, load_weights
+from depth.runs.run_folder import read_run, versions
+from depth.support.distributed import Process
 from depth.types import EvalSample, UserError
 from train import train
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from depth.config import Config
+from depth.options.config import Config
 
 # group of options -> option -> value
 Changes = Mapping[str, Mapping[str, Any]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ablation_grids import Cell
-from depth.analysis import mean_and_spread, paired_difference
+from depth.evaluation.analysis import mean_and_spread, paired_difference
 
 # A cell's results, one a seed, as ablation_cell.measure_cell leaves them.
 Results = Mapping[str, Sequence[Mapping[str, Any]]]

@@ -13,12 +13,12 @@ from PIL import Image
 
 from benchmarks.reference import ReferenceSamples
 from benchmarks.timing import Row, measure
-from datasets.cache import open_cache
-from datasets.frames import FrameDataset
-from datasets.images import read_image, resize_image
-from datasets.kitti import KittiRaw
-from datasets.sampler import make_train_loader
-from datasets.splits import FrameRef
+from datasets.core.cache import open_cache
+from datasets.core.frames import FrameDataset
+from datasets.core.images import read_image, resize_image
+from datasets.core.sampler import make_train_loader
+from datasets.core.splits import FrameRef
+from datasets.kitti.layout import KittiRaw
 from depth.types import RawBatch
 
 _DATE = "2011_09_26"

@@ -17,8 +17,8 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from datasets.kitti import KittiRaw
-from datasets.splits import FrameRef
+from datasets.core.splits import FrameRef
+from datasets.kitti.layout import KittiRaw
 from depth.geometry import backproject, disparity_to_depth, invert_transform, project, transform_from_axis_angle
 from depth.losses.photometric import C1, C2, SSIM_SHARE
 from depth.objective import SelfSupervisedObjective

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Row, measure
-from depth.evaluation import evaluate_split
-from depth.protocols import PROTOCOLS, prepare_sample
+from depth.evaluation.metrics import evaluate_split
+from depth.evaluation.protocols import PROTOCOLS, prepare_sample
 from depth.types import DepthPixels, EvalSample
 
 _BATCH = 16  # distinct scenes, repeated up to the number of images

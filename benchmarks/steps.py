@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from benchmarks.reference import reference_step
 from benchmarks.timing import Row, measure
-from datasets.augment import prepare
-from depth.accumulation import backward_in_parts
+from datasets.core.augment import prepare
 from depth.build import build_objective, build_optimizer
-from depth.config import Config, resolved
-from depth.dejavu_options import DejaVuOptions
 from depth.losses.photometric import min_reprojection
-from depth.options import DataOptions, NetworkOptions, TrainOptions
+from depth.options.config import Config, resolved
+from depth.options.data import DataOptions
+from depth.options.dejavu import DejaVuOptions
+from depth.options.network import NetworkOptions
+from depth.options.train import TrainOptions
+from depth.training.accumulation import backward_in_parts
 from depth.types import FrameBatch, RawBatch
 
 

@@ -25,11 +25,11 @@ if str(ROOT) not in sys.path:  # started as a file, the repository's root is not
 
 from benchmarks import limits, loading, scoring, steps  # noqa: E402
 from benchmarks.timing import Row, markdown  # noqa: E402
-from depth.cli import parse, run  # noqa: E402
-from depth.distributed import choose_device  # noqa: E402
-from depth.files import write_file  # noqa: E402
-from depth.options import Integer, Text, check  # noqa: E402
-from depth.run_folder import versions  # noqa: E402
+from depth.options.fields import Integer, Text, check  # noqa: E402
+from depth.runs.run_folder import versions  # noqa: E402
+from depth.support.cli import parse, run  # noqa: E402
+from depth.support.distributed import choose_device  # noqa: E402
+from depth.support.files import write_file  # noqa: E402
 
 Part = Literal["limits", "loader", "step", "end_to_end", "evaluation", "inference"]
 

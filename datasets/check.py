@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
-from datasets.command import Parser, as_command
-from datasets.facts import Facts, gather
-from datasets.images import resize_image
-from datasets.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
-from datasets.sampler import default_workers
-from datasets.video import training_size
+from datasets.core.images import resize_image
+from datasets.core.sampler import default_workers
+from datasets.footage.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
+from datasets.footage.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
+from datasets.footage.video import training_size
+from datasets.tools.command import Parser, as_command
+from datasets.tools.facts import Facts, gather
 from depth.types import UserError
 
 _PAIRS = 40  # looked at for motion

@@ -22,10 +22,10 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from datasets.command import Parser, as_command
-from datasets.remote import RemoteFile
-from datasets.splits import FrameRef, Part, has_part, load_split
-from depth.files import write_file
+from datasets.core.splits import FrameRef, Part, has_part, load_split
+from datasets.tools.command import Parser, as_command
+from datasets.tools.remote import RemoteFile
+from depth.support.files import write_file
 from depth.types import UserError
 
 What = Literal["eval", "train"]

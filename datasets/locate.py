@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.camera import CameraChoice
-from datasets.synthetic import WorldSpec, ensure_world
-from datasets.video import Footage, open_footage
+from datasets.footage.camera import CameraChoice
+from datasets.footage.video import Footage, open_footage
+from datasets.world.making import WorldSpec, ensure_world
 from depth.types import UserError
 
 
@@ -70,7 +70,7 @@ def find_footage(
         data_path: a video, a folder of images, or a folder of clips.
         cache_dir: holds what is read.
         camera: what the user said about the camera.
-        keep_still: keeps the frames without parallax; see `datasets.motion.pick`.
+        keep_still: keeps the frames without parallax; see `datasets.footage.motion.pick`.
         progress: shows a bar while reading.
 
     Raises:

@@ -11,8 +11,8 @@ chroma at half size (4:2:0), which is the recipe of the field for training on KI
 for PNG.
 Stopped and started again it goes on where it was.
 
-cache writes the frames of a split at training size into one file (see datasets.cache), which a training with the same
-data, size, sources and validation samples finds. It is written whole or not at all.
+cache writes the frames of a split at training size into one file (see datasets.core.cache), which a training with the
+same data, size, sources and validation samples finds. It is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets.command import Parser, as_command
-from datasets.images import image_size, read_image
+from datasets.core.images import image_size, read_image
 from datasets.locate import default_cache_dir, find_data
-from datasets.sets import training_sets
-from depth.files import write_file
+from datasets.sets import Loading, Samples
+from datasets.tools.command import Parser, as_command
+from datasets.training_sets import training_sets
+from depth.support.files import write_file
 from depth.types import UserError
 
 Outcome = Literal["written", "there"]
@@ -117,18 +118,13 @@ def write_cache(options: argparse.Namespace) -> str:
     sets = training_sets(
         place,
         options.split,
-        height=options.height,
-        width=options.width,
-        offsets=(-1, 1),
-        use_stereo=options.stereo,
-        batch_size=1,
-        seed=0,
-        num_workers=options.num_workers,
-        skip_missing=options.skip_missing,
-        val_samples=options.val_samples,
+        Samples(options.height, options.width, (-1, 1), options.stereo),
+        Loading(num_workers=options.num_workers),
         cache_dir=default_cache_dir(),
         eval_collate=list,
         frame_cache=options.to,
+        skip_missing=options.skip_missing,
+        val_samples=options.val_samples,
     )
     return "\n".join((*sets.notes, f"the cache is in {options.to}"))
 

@@ -1,7 +1,8 @@
-"""A split of a dataset as loaders: training, validation, the fixed frames that are shown, ground truth."""
+"""A part of a split as frames, as a reader and, for evaluation, as a loader."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,29 +10,14 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from datasets.cache import open_cache
-from datasets.frames import EvalDataset, FrameDataset, collate
-from datasets.ground_truth import GroundTruth, GroundTruthKind, ground_truth_reader
-from datasets.kitti import KittiOdometry, KittiRaw
+from datasets.core.frames import EvalDataset
+from datasets.core.sampler import OnBadSample, make_loader
+from datasets.core.sources import FrameSource, select_available
+from datasets.core.splits import FrameRef, Part, find_split, load_split
+from datasets.kitti.ground_truth import GroundTruthKind, ground_truth_reader
+from datasets.kitti.layout import KittiRaw
 from datasets.locate import DataPlace
-from datasets.sampler import OnBadSample, make_loader, make_train_loader
-from datasets.sources import FrameSource, is_complete, select_available
-from datasets.splits import FrameRef, Part, find_split, has_part, load_split
-from depth.types import EvalSample, RawBatch, UserError
-
-_SHOWN = 4  # validation frames whose pictures are written
-
-
-@dataclass(frozen=True)
-class TrainingSets:
-    """What train.py feeds to the trainer."""
-
-    train: DataLoader  # RawBatch; batch_sampler.set_epoch(epoch, start_step)
-    validation: DataLoader | None  # RawBatch, in fixed order, without augmentation; None without validation frames
-    shown: RawBatch | None  # the fixed frames
-    evaluation: DataLoader | None  # validation frames, as `eval_collate` makes them; None without ground truth
-    notes: tuple[str, ...]  # lines for the top of the output
-    record: dict[str, Any]  # plain values for the run's record
+from depth.types import EvalSample, UserError
 
 
 def split_frames(place: DataPlace, split: str, part: Part) -> list[FrameRef]:
@@ -45,174 +31,71 @@ def split_frames(place: DataPlace, split: str, part: Part) -> list[FrameRef]:
     return load_split(place.root / "splits" if place.kind == "synthetic" else split, part)
 
 
+# Readers in the order in which they are asked whether a folder is theirs.
+SOURCES: tuple[str, ...] = (
+    "datasets.kitti.layout:KittiOdometry",
+    "datasets.kitti.layout:KittiRaw",
+)
+
+
 def open_source(root: Path, refs: list[FrameRef]) -> FrameSource:
-    """The reader for these frames: odometry where the folders are sequence numbers, else raw. Raises UserError."""
-    return KittiOdometry(root) if all(ref.folder.isdecimal() for ref in refs) else KittiRaw(root)
+    """The first of SOURCES that recognises a folder and the frames that are wanted of it. Raises UserError."""
+    kinds = map(pkgutil.resolve_name, SOURCES)
+    return next(kind for kind in kinds if kind.recognises(root, refs))(root)
 
 
-def training_sets(
-    place: DataPlace,
-    split: str,
-    *,
-    height: int,
-    width: int,
-    offsets: tuple[int, ...],
-    use_stereo: bool,
-    batch_size: int,
-    seed: int,
-    num_workers: int | None,
-    skip_missing: bool,
-    val_samples: int,
-    cache_dir: Path,
-    eval_collate: Callable[[Sequence[EvalSample]], Any],
-    pin: bool = False,
-    on_bad_sample: OnBadSample = "stop",
-    frame_cache: Path | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-) -> TrainingSets:
-    """Loaders for a training.
+@dataclass(frozen=True)
+class Samples:
+    """What a sample is."""
 
-    Args:
-        place: where the frames are.
-        split: a name, a folder or a file.
-        height, width: the network's input in pixels.
-        offsets: time offsets of the sources; `use_stereo` adds the other camera.
-        val_samples: validation frames, spread evenly over the split; 0 takes all.
-        cache_dir: for ground truth made from scans.
-        eval_collate: makes a batch of validation images with ground truth, in the loader's processes.
-        pin: pinned memory, for a GPU.
-        on_bad_sample: "stop" or "skip".
-        frame_cache: folder for frames at training size, see datasets.cache; None decodes them each time.
+    height: int  # rows of the network's input, pixels
+    width: int
+    offsets: tuple[int, ...] = ()  # of the sources in time
+    use_stereo: bool = False  # adds the other camera
 
-    Raises:
-        UserError: an unknown split, frames that are missing without `skip_missing`, or ground truth of the validation
-            frames that cannot be right.
-    """
-    needed = offsets + ((0,) if use_stereo else ())
-    source, train, note = _training_frames(place, split, needed, skip_missing)
-    notes = [*(place.footage.notes() if place.footage else ()), f"training: {note}"]
-    kept, note = _validation_frames(place, split, source, needed, skip_missing)
-    notes.append(f"validation: {note}")
-    spread = _spread(kept, val_samples)
-    truth, known = _ground_truth(source, place, cache_dir, spread)
-
-    def frames(refs: list[FrameRef], augment: bool) -> FrameDataset:
-        cache = None
-        if frame_cache is not None:
-            wanted = {ref.neighbour(offset) for ref in refs for offset in needed} | set(refs)
-            cache = open_cache(frame_cache, source, wanted, height, width, workers=num_workers, progress=rank == 0)
-        return FrameDataset(source, refs, height, width, offsets, use_stereo, augment=augment, seed=seed, cache=cache)
-
-    loader = make_train_loader(
-        frames(train, augment=True),
-        batch_size,
-        seed,
-        rank=rank,
-        world_size=world_size,
-        workers=num_workers,
-        pin=pin,
-        on_bad_sample=on_bad_sample,
-    )
-    record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
-    if not spread:
-        return TrainingSets(loader, None, None, None, tuple(notes), record)
-    plain = frames(spread, augment=False)
-    evaluation = None
-    if truth is not None and known:
-        samples = EvalDataset(source, known, height, width, truth)
-        evaluation = make_loader(samples, batch_size, eval_collate, num_workers)
-    notes.append(f"validation uses {len(spread)} of them, {len(known)} with ground truth")
-    return TrainingSets(
-        train=loader,
-        validation=make_loader(plain, batch_size, collate, num_workers),
-        shown=collate([plain[i] for i in range(0, len(plain), -(-len(plain) // _SHOWN))]),
-        evaluation=evaluation,
-        notes=tuple(notes),
-        record=record | {"validation_frames": len(spread)},
-    )
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """Offsets of all frames beside the target; 0 is the other camera."""
+        return self.offsets + ((0,) if self.use_stereo else ())
 
 
-def _training_frames(
-    place: DataPlace, split: str, needed: tuple[int, ...], skip_missing: bool
-) -> tuple[FrameSource, list[FrameRef], str]:
-    if place.footage is not None:
-        refs = place.footage.frames("train", needed)
-        if not refs:
-            raise UserError(f"{place.root}: no frame for training has neighbours at {needed}; give longer clips")
-        return place.footage, refs, f"{len(refs):,} frames with their neighbours"
-    refs = split_frames(place, split, "train")
-    source = open_source(place.root, refs)
-    return source, *select_available(source, refs, needed, skip_missing)
+@dataclass(frozen=True)
+class Loading:
+    """How samples are batched, by this process of `world_size`."""
 
-
-def _validation_frames(
-    place: DataPlace, split: str, source: FrameSource, needed: tuple[int, ...], skip_missing: bool
-) -> tuple[list[FrameRef], str]:
-    if place.footage is not None:
-        refs = place.footage.frames("val", needed)
-        return refs, f"{len(refs):,} frames from the end of each clip" if refs else "the clips are too short for any"
-    if place.kind != "synthetic" and not has_part(split, "val"):
-        return [], "the split has none"
-    refs = split_frames(place, split, "val")
-    if skip_missing and not any(is_complete(source, ref, needed) for ref in refs):
-        there = sum(map(source.has, refs))
-        return [], f"{there:,} of {len(refs):,} frames are there" + (", none with its neighbours" if there else "")
-    try:
-        return select_available(source, refs, needed, skip_missing)
-    except UserError as error:
-        raise UserError(f"the split's val part: {error}") from None
-
-
-def _ground_truth(
-    source: FrameSource, place: DataPlace, cache_dir: Path, refs: list[FrameRef]
-) -> tuple[GroundTruth | None, list[FrameRef]]:
-    """Exact depth in the embedded world, lidar in KITTI raw, none in the odometry layout; the frames that have it.
-
-    Raises UserError where what is there cannot be right: it would end the training at the first validation.
-    """
-    if not isinstance(source, KittiRaw):
-        return None, []
-    kind = "dense" if place.kind == "synthetic" else "velodyne"
-    truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
-    known = [ref for ref in refs if truth.has(ref)]
-    for ref in known:
-        truth.check(ref)
-    return truth, known
-
-
-def _spread(refs: list[FrameRef], count: int) -> list[FrameRef]:
-    """`count` of the frames at even distances; all where count is 0 or not smaller."""
-    if count == 0 or count >= len(refs):
-        return refs
-    return [refs[i * len(refs) // count] for i in range(count)]
+    batch_size: int = 1
+    num_workers: int | None = None  # None suits the machine
+    seed: int = 0  # of the order and the augmentation
+    pin: bool = False  # pinned memory, for a GPU
+    on_bad_sample: OnBadSample = "stop"
+    rank: int = 0
+    world_size: int = 1
 
 
 def evaluation_loader(
     place: DataPlace,
     split: str,
-    kind: GroundTruthKind,
+    samples: Samples,
+    loading: Loading,
     *,
-    height: int,
-    width: int,
-    batch_size: int,
-    num_workers: int | None,
-    skip_missing: bool,
+    kind: GroundTruthKind,
     cache_dir: Path,
     collate: Callable[[Sequence[EvalSample]], Any],
+    skip_missing: bool = False,
     part: Part = "test",
-    rank: int = 0,
-    world_size: int = 1,
 ) -> tuple[DataLoader, int, int, str]:
     """A part of a split in its order, in batches as `collate` makes them.
 
     Args:
+        samples, loading: the images' size, and how they are batched; the loader has this process's share.
         kind: ground truth, see `ground_truth_reader`.
+        cache_dir: for ground truth made from scans.
         collate: runs in the loader's processes, so that what it drops never travels.
-        rank, world_size: the loader has this process's share, see `make_loader`; the counts are of all.
+        skip_missing: go on with the frames that are there.
 
     Returns:
-        The loader, how many frames can be evaluated, how many the split has, and a line that says so.
+        The loader, how many frames can be evaluated, how many the split has, and a line that says so; the counts are
+        of all processes.
 
     Raises:
         UserError: an unknown split, or frames or ground truth that are missing without `skip_missing`.
@@ -223,6 +106,6 @@ def evaluation_loader(
         raise UserError(f"--eval_split {split}: the odometry layout has no ground-truth depth")
     truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
     kept, note = select_available(source, refs, (), skip_missing, also=truth.has)
-    samples = EvalDataset(source, kept, height, width, truth)
-    loader = make_loader(samples, batch_size, collate, num_workers, rank, world_size)
+    images = EvalDataset(source, kept, samples.height, samples.width, truth)
+    loader = make_loader(images, loading.batch_size, collate, loading.num_workers, loading.rank, loading.world_size)
     return loader, len(kept), len(refs), note

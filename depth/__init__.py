@@ -11,14 +11,14 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from depth.api import DepthModel
+    from depth.prediction.api import DepthModel
 
 __all__ = ["load_model"]
 
 
 def load_model(path: str | os.PathLike[str], device: str | None = None, scale: float | None = None) -> DepthModel:
-    """A trained model, ready to predict; see `depth.api.load_model`, which this calls."""
+    """A trained model, ready to predict; see `depth.prediction.api.load_model`, which this calls."""
     # torch takes seconds to import; `import depth` alone must stay cheap.
-    from depth.api import load_model as load
+    from depth.prediction.api import load_model as load
 
     return load(path, device, scale)

@@ -9,18 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depth.checkpoint import find_checkpoint, load_checkpoint, load_weights
-from depth.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config, config_from_dict, resolved
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.branch import DejaVu
 from depth.dejavu.crm import build_crm
-from depth.dejavu.edits import EditSettings, build_edit, default_block
+from depth.dejavu.edits import build_edit, default_block
 from depth.dejavu.text import TextSupervision, load_text_supervision
 from depth.geometry import disparity_to_depth
 from depth.losses.perceptual import PerceptualLoss
-from depth.monodepth2 import is_monodepth2_folder, load_monodepth2
-from depth.networks import build_depth_net, build_pose_net, set_initial_disparity
+from depth.networks import build_depth_net, set_initial_disparity
+from depth.networks.pose_net import PoseNet
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
+from depth.options.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config, config_from_dict, resolved
+from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
+from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2
 from depth.types import UserError
 
 
@@ -66,8 +67,8 @@ def _pose_net(config: Config, pretrained: bool) -> nn.Module:
     network = config.network
     disparity = torch.tensor(network.initial_disparity or 0.5)  # without an option, a sigmoid's own start
     depth = disparity_to_depth(disparity, network.min_depth, network.max_depth).item()
-    return build_pose_net(
-        pretrained,
+    return PoseNet(
+        pretrained=pretrained,
         learn_intrinsics=config.data.learn_intrinsics,
         unit=STEREO_UNIT if config.data.use_stereo else 1.0,
         forward=network.initial_forward * depth,
@@ -92,15 +93,16 @@ def _branch_weights(config: Config) -> dict[str, float]:
 
 def _build_branch(config: Config) -> DejaVu:
     options = config.dejavu
-    settings = EditSettings(
+    edit = build_edit(
+        options.edit,
         keep=options.edit_keep,
         block=options.edit_block or default_block(config.data.width),
         drop=options.edit_drop,
         cutoff=options.edit_cutoff,
         band=options.edit_band,
     )
-    edit = build_edit(options.edit, settings)
-    return DejaVu(edit, build_crm(options.crm, 1, options.edit), condition=options.dejavu_condition)
+    crm = build_crm(options.crm, 1, edit.random)
+    return DejaVu(edit, crm, condition=options.dejavu_condition)
 
 
 def _build_perceptual(config: Config) -> PerceptualLoss:
@@ -182,7 +184,7 @@ def _load_original(folder: Path) -> TrainedModel:
     pose_net = None
     if weights.pose is not None:
         unit = STEREO_UNIT if weights.use_stereo else 1.0
-        pose_net = build_pose_net(pretrained=False, num_layers=weights.pose_num_layers, unit=unit)
+        pose_net = PoseNet(num_layers=weights.pose_num_layers, unit=unit)
         load_weights(pose_net, weights.pose, "pose network", folder)
         pose_net.eval()
     return TrainedModel(

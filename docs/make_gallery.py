@@ -19,18 +19,18 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from datasets.augment import prepare  # noqa: E402
-from datasets.frames import FrameDataset, collate  # noqa: E402
-from datasets.kitti import KittiRaw  # noqa: E402
+from datasets.core.augment import prepare  # noqa: E402
+from datasets.core.frames import FrameDataset, collate  # noqa: E402
+from datasets.core.splits import load_split  # noqa: E402
+from datasets.kitti.layout import KittiRaw  # noqa: E402
 from datasets.locate import default_cache_dir, find_data  # noqa: E402
-from datasets.splits import load_split  # noqa: E402
 from depth.build import build_objective  # noqa: E402
-from depth.checkpoint import load_resumable, load_weights  # noqa: E402
-from depth.cli import parse, run  # noqa: E402
-from depth.config import config_from_dict, resolved  # noqa: E402
-from depth.dejavu.edits import EDITS, EditSettings, build_edit, default_block  # noqa: E402
-from depth.files import write_file  # noqa: E402
-from depth.monitor import colour_map  # noqa: E402
+from depth.dejavu.edits import EDITS, build_edit, default_block  # noqa: E402
+from depth.options.config import config_from_dict, resolved  # noqa: E402
+from depth.runs.checkpoint import load_resumable, load_weights  # noqa: E402
+from depth.support.cli import parse, run  # noqa: E402
+from depth.support.files import write_file  # noqa: E402
+from depth.training.monitor import colour_map  # noqa: E402
 from depth.types import FrameBatch, UserError  # noqa: E402
 
 _ALIASES = {
@@ -77,7 +77,7 @@ def edits_sheet(image: Tensor) -> np.ndarray:
         if name in ("none", "spatial", "spectral", "middle"):  # other names of the frame, blocks and bandstop
             continue
         torch.manual_seed(0)
-        edited = build_edit(name, EditSettings(block=default_block(image.shape[-1])))(image)
+        edited = build_edit(name, block=default_block(image.shape[-1]))(image)
         # Without the mean, half of the values are below 0.
         tiles[_ALIASES.get(name, name)] = edited + 0.5 if name == "highpass" else edited
     captioned = [_tile(name, _bgr(picture[0])) for name, picture in tiles.items()]

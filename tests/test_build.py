@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from tiny_run import save_run
 from torch import nn
 
 from depth.build import _branch_weights, build_optimizer, load_trained
-from depth.config import Config, resolved
-from depth.dejavu_options import DejaVuOptions
-from depth.options import DataOptions, TrainOptions
+from depth.options.config import Config, resolved
+from depth.options.data import DataOptions
+from depth.options.dejavu import DejaVuOptions
+from depth.options.train import TrainOptions
+from tests.tiny_run import save_run
 
 
 def make_config(**groups):

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from depth.build import build_objective
-from depth.config import Config, resolved
-from depth.dejavu_options import DejaVuOptions
 from depth.objective import SelfSupervisedObjective
-from depth.options import DataOptions, LossOptions
+from depth.options.config import Config, resolved
+from depth.options.data import DataOptions
+from depth.options.dejavu import DejaVuOptions
+from depth.options.loss import LossOptions
 from depth.types import DepthOutput, FrameBatch
 
 BRANCH = ("regeneration_mse", "regeneration_lpips")

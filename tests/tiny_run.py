@@ -5,10 +5,11 @@ from pathlib import Path
 import torch
 
 from depth.build import build_objective
-from depth.checkpoint import save_checkpoint
-from depth.config import Config, resolved
-from depth.dejavu_options import DejaVuOptions
-from depth.options import DataOptions, NetworkOptions
+from depth.options.config import Config, resolved
+from depth.options.data import DataOptions
+from depth.options.dejavu import DejaVuOptions
+from depth.options.network import NetworkOptions
+from depth.runs.checkpoint import save_checkpoint
 
 HEIGHT, WIDTH = 64, 96
 

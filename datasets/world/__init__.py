@@ -11,4 +11,6 @@ Labels, in <drive>/semantics, at the pixel centres of camera 2:
     normal_02   16 bit, R, G, B = x, y, z of the unit normal in camera axes: value / 32767 - 1; black for the sky
     surface_02  16 bit: ids of flat textured surfaces, on which the true inverse depth is affine in the pixel
                 coordinates; 0 elsewhere. An id means the same surface in all frames of a drive.
+
+May import: depth/types.py, depth/support.
 """

@@ -1,1 +1,4 @@
-"""DejaVu: edits, regeneration modules, losses and the branch that joins them."""
+"""The branch: edits (EDITS), regeneration modules (CRMS), and the extensions CL, TS and SA.
+
+May import: depth/types.py, depth/support, depth/losses.
+"""

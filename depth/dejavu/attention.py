@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depth.dejavu.dct import stop_band
-from depth.dejavu.edits import DEFAULT_BAND
+from depth.dejavu.edits.spectral import DEFAULT_BAND
 from depth.types import DepthOutput
 
 HIDDEN = 32  # channels of the decoders

@@ -7,14 +7,13 @@ the pictures of fixed frames shall look like what the loss sees, and the recursi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from depth.dejavu.edits import RANDOM_EDITS, check_edit
-from depth.types import UserError
+from depth.support.parts import Parts, build_part
 
 WIDTH = 32
 DILATIONS = (1, 2, 4, 8)
@@ -109,29 +108,25 @@ class RecursiveCRM(nn.Module):
         return image
 
 
-CRMS: Mapping[str, Callable[[int], nn.Module]] = {
-    "forward": lambda channels: ForwardCRM(channels),
-    "recursive": lambda channels: RecursiveCRM(channels),
-    "residual": lambda channels: ForwardCRM(channels, residual=True),
+ResidualCRM = partial(ForwardCRM, residual=True)
+
+CRMS: Parts = {
+    "forward": "depth.dejavu.crm:ForwardCRM",
+    "recursive": "depth.dejavu.crm:RecursiveCRM",
+    "residual": "depth.dejavu.crm:ResidualCRM",
 }
 
 
-def crm_for(edit_name: str) -> str:
-    """The CRM's name that suits an edit: recursive for random redaction, forward for structured redaction.
+def build_crm(name: str, channels: int, random: bool) -> nn.Module:
+    """A regeneration module for N prediction channels.
 
-    Raises UserError for an unknown edit.
-    """
-    check_edit(edit_name)
-    return "recursive" if edit_name in RANDOM_EDITS else "forward"
-
-
-def build_crm(name: str, channels: int, edit_name: str) -> nn.Module:
-    """The CRM called `name` in CRMS, or with `auto` the one that suits the edit, for N prediction channels.
+    Args:
+        name: one of CRMS, or auto: recursive for random redaction, forward for structured redaction.
+        channels: N.
+        random: whether the edit is random, see `Edit.random`.
 
     Raises UserError for an unknown name.
     """
     if name == "auto":
-        name = crm_for(edit_name)
-    if name not in CRMS:
-        raise UserError(f"unknown CRM {name!r}; choose one of: auto, {', '.join(CRMS)}")
-    return CRMS[name](channels)
+        name = "recursive" if random else "forward"
+    return build_part(CRMS, name, "regeneration module", channels=channels)

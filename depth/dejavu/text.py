@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from depth.dejavu.losses import text_loss
 from depth.losses.perceptual import freeze, own_randomness
-from depth.quiet import quiet_loggers
+from depth.support.quiet import quiet_loggers
 from depth.types import UserError, reason_of
 
 # Channel statistics of CLIP's training images (the paper's released code).

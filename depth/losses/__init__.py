@@ -1,1 +1,4 @@
-"""Loss terms: photometric, smoothness, perceptual."""
+"""Photometric, smoothness and perceptual losses: pure functions of images and disparities.
+
+May import: depth/types.py, depth/support.
+"""

@@ -17,7 +17,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights, WeightsEnum
 
-from depth.pretrained import pretrained_state
+from depth.support.pretrained import pretrained_state
 from depth.types import UserError, reason_of
 
 # Channel statistics that LPIPS 0.1 normalises images in [-1,1] with (the paper's released code).

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from depth.pretrained import pretrained_state
+from depth.support.pretrained import pretrained_state
 from depth.types import UserError
 
 # The first ImageNet recipe for every depth: it is the one that the published depth results start from.

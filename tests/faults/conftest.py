@@ -1,9 +1,9 @@
 import signal
 
 import pytest
-from harness import Server, weights
 
-from datasets.synthetic import WorldSpec, ensure_world
+from datasets.world.making import WorldSpec, ensure_world
+from tests.faults.harness import Server, weights
 
 
 @pytest.fixture(autouse=True)

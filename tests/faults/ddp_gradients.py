@@ -16,14 +16,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
-from small_train import SmallDepthNet, SmallPoseNet
 from torch.nn.parallel import DistributedDataParallel
 
 from depth import geometry
-from depth.distributed import process_group
-from depth.networks import build_depth_net, build_pose_net
+from depth.networks import build_depth_net
+from depth.networks.pose_net import PoseNet
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
+from depth.support.distributed import process_group
 from depth.types import FrameBatch
+from tests.faults.small_train import SmallDepthNet, SmallPoseNet
 
 
 def networks(kind):
@@ -31,7 +32,7 @@ def networks(kind):
     torch.manual_seed(0)
     if kind == "small":
         return SmallDepthNet(), SmallPoseNet()
-    return build_depth_net("resnet", 18), build_pose_net(num_layers=18)
+    return build_depth_net("resnet", 18), PoseNet(num_layers=18)
 
 
 def batch_of(numbers, dtype, height=64, width=96):

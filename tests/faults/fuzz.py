@@ -25,21 +25,22 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small_train import small_networks
 
 import depth.build
-from datasets.calibration import read_odometry_cameras, read_raw_cameras, read_raw_velodyne
-from datasets.ground_truth import read_scan, velodyne_depth
-from datasets.images import read_depth_png, read_image
-from datasets.intrinsics import read_intrinsics
-from datasets.poses import read_poses
-from datasets.splits import parse_split
-from depth.checkpoint import load_checkpoint, load_resumable
-from depth.config import Config, config_from_dict, resolved
-from depth.options import DataOptions, NetworkOptions
-from depth.predictors import StoredPredictions
-from depth.run_folder import read_run
+from datasets.core.images import read_depth_png, read_image
+from datasets.core.intrinsics import read_intrinsics
+from datasets.core.splits import parse_split
+from datasets.kitti.calibration import read_odometry_cameras, read_raw_cameras, read_raw_velodyne
+from datasets.kitti.ground_truth import read_scan, velodyne_depth
+from datasets.kitti.poses import read_poses
+from depth.evaluation.predictors import StoredPredictions
+from depth.options.config import Config, config_from_dict, resolved
+from depth.options.data import DataOptions
+from depth.options.network import NetworkOptions
+from depth.runs.checkpoint import load_checkpoint, load_resumable
+from depth.runs.run_folder import read_run
 from depth.types import UserError
+from tests.faults.small_train import small_networks
 
 PROJECTION = "700 0 300 40 0 700 100 0.2 0 0 1 0.003"
 ROTATION = "1 0 0 0 1 0 0 0 1"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from depth.checkpoint import load_checkpoint
+from depth.runs.checkpoint import load_checkpoint
 
 HERE = Path(__file__).parent
 LIMIT = 300  # seconds; runs take a few, on a machine with other work some more

@@ -5,13 +5,15 @@ The file $FAULT_KILLED remembers it: torchrun's count of restarts is one machine
 
 import os
 import signal
+import sys
 from pathlib import Path
 
-from small_train import make_small
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import train
-from depth.cli import run
-from depth.trainer import Trainer
+import train  # noqa: E402
+from depth.support.cli import run  # noqa: E402
+from depth.training.trainer import Trainer  # noqa: E402
+from tests.faults.small_train import make_small  # noqa: E402
 
 
 class KilledTrainer(Trainer):

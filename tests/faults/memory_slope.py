@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from small_train import make_small
 
 import train
-from datasets.synthetic import WorldSpec, ensure_world
-from depth.trainer import Trainer
+from datasets.world.making import WorldSpec, ensure_world
+from depth.training.trainer import Trainer
+from tests.faults.small_train import make_small
 
 MIB = 1 << 20
 

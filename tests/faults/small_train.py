@@ -19,7 +19,7 @@ from torch import nn
 
 import depth.build
 import train
-from depth.cli import run
+from depth.support.cli import run
 from depth.types import DepthOutput
 
 
@@ -56,7 +56,7 @@ def make_small():
 
 def small_networks():
     """The same as a context."""
-    nets = {"build_depth_net": SmallDepthNet, "build_pose_net": SmallPoseNet}
+    nets = {"build_depth_net": SmallDepthNet, "PoseNet": SmallPoseNet}
     makers = {name: lambda *_arguments, _net=net, **_options: _net() for name, net in nets.items()}
     return mock.patch.multiple(depth.build, **makers)
 

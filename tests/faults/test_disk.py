@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import run_together, same, weights
 
-from depth.checkpoint import load_checkpoint, save_checkpoint
-from depth.monitor import Monitor
+from depth.runs.checkpoint import load_checkpoint, save_checkpoint
+from depth.training.monitor import Monitor
 from depth.types import UserError
+from tests.faults.harness import run_together, same, weights
 
 FILLING = """
 import resource, sys, torch
 from pathlib import Path
-from depth.checkpoint import save_checkpoint
+from depth.runs.checkpoint import save_checkpoint
 from depth.types import UserError
 path = Path(sys.argv[1]) / "last.pt"
 for n in (1, 2):

@@ -1,7 +1,8 @@
 """A short run of fuzz.py; `python tests/faults/fuzz.py --inputs 100000` is the long one."""
 
 import pytest
-from fuzz import TARGETS, fuzz
+
+from tests.faults.fuzz import TARGETS, fuzz
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,9 +6,9 @@ import signal
 import time
 
 import pytest
-from harness import same, weights
 
-from depth.checkpoint import load_checkpoint
+from depth.runs.checkpoint import load_checkpoint
+from tests.faults.harness import same, weights
 
 STEPS = 120  # of the run that is killed often; 4 are an epoch
 MACHINE = ("--device", "cpu", "--num_workers", "1")

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from harness import run_together
+
+from tests.faults.harness import run_together
 
 
 @pytest.mark.long

@@ -5,8 +5,8 @@ import threading
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from depth.checkpoint import load_checkpoint
-from depth.monitor import Monitor, alarms
+from depth.runs.checkpoint import load_checkpoint
+from depth.training.monitor import Monitor, alarms
 
 HEALTHY = {"disparity/spread": 0.05, "pose/translation": 0.005, "share/automasked": 0.5}
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import run_together, same, weights
+
+from tests.faults.harness import run_together, same, weights
 
 HERE = Path(__file__).parent
 LONG = 1200  # seconds for torchrun, which imports everything three times

@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from depth.checkpoint import save_checkpoint
-from depth.config import Config, config_from_dict
-from depth.distributed import Process
-from depth.options import DataOptions, LogOptions, TrainOptions
-from depth.resuming import load_same, restarted, resume_command, resumed, was_restarted
-from depth.run_folder import create_run
+from depth.options.config import Config, config_from_dict
+from depth.options.data import DataOptions
+from depth.options.log import LogOptions
+from depth.options.train import TrainOptions
+from depth.runs.checkpoint import save_checkpoint
+from depth.runs.resuming import load_same, restarted, resume_command, resumed, was_restarted
+from depth.runs.run_folder import create_run
+from depth.support.distributed import Process
 from depth.types import UserError
 
 
@@ -97,7 +99,7 @@ def test_processes_that_find_different_checkpoints_are_refused(tmp_path, monkeyp
     save_checkpoint(tmp_path / "checkpoints" / "last.pt", {"progress": {"step": 4}})
     process = Process(1, 2, torch.device("cpu"))
     assert load_same(tmp_path, process)[1]["progress"]["step"] == 4
-    monkeypatch.setattr("depth.resuming.from_main", lambda _value: 7)
+    monkeypatch.setattr("depth.runs.resuming.from_main", lambda _value: 7)
     with pytest.raises(UserError, match="is at step 4, the main process's at 7"):
         load_same(tmp_path, process)
 

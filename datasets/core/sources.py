@@ -1,0 +1,125 @@
+"""What a collection of frames must offer, and which of the wanted frames are there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from datasets.core.splits import FrameRef
+from depth.types import UserError
+
+_DRIVES_LISTED = 10
+
+
+class FrameSource(Protocol):
+    """A folder of frames with calibration. Every method raises UserError for data that is absent or malformed."""
+
+    root: Path
+
+    @classmethod
+    def recognises(cls, root: Path, refs: Sequence[FrameRef]) -> bool:
+        """Whether a folder is of this kind, given the frames that are wanted of it; see datasets.sets.SOURCES."""
+        ...
+
+    def has(self, ref: FrameRef) -> bool:
+        """Whether the frame's image is there, by the folder's listing."""
+        ...
+
+    def image_path(self, ref: FrameRef) -> Path:
+        """The frame's image file."""
+        ...
+
+    def intrinsics(self, ref: FrameRef) -> tuple[np.ndarray, tuple[int, int]]:
+        """K, float64 (3,3), in pixels of the original image, and that image's (width, height)."""
+        ...
+
+    def stereo_from(self, ref: FrameRef) -> np.ndarray:
+        """other_from_this: takes points of this camera to the other one, float64 (4,4), metres."""
+        ...
+
+    def example_path(self, ref: FrameRef) -> Path:
+        """Where the frame's image would be, for messages."""
+        ...
+
+    def archive(self, folder: str) -> str:
+        """What is to be downloaded for the frames of a folder, for messages."""
+        ...
+
+
+def select_available(
+    source: FrameSource,
+    refs: Sequence[FrameRef],
+    offsets: Iterable[int] = (),
+    skip_missing: bool | None = False,
+    also: Callable[[FrameRef], bool] | None = None,
+) -> tuple[list[FrameRef], str]:
+    """The frames that can be used, and one line that says how many of how many that is.
+
+    Args:
+        source: where the frames are looked for.
+        refs: the wanted frames.
+        offsets: a frame's sources must be there too: offsets in time, 0 for the other camera.
+        skip_missing: go on with what is there instead of raising. None: do not, and the command has no flag for it.
+        also: what else a frame needs, e.g. ground truth.
+
+    Raises:
+        UserError: frames are missing (a summary, then a line per drive with what to download) and skip_missing is
+            off; or no frame at all is there; or the calibration of a drive that is there cannot be read.
+    """
+    wanted_offsets = list(dict.fromkeys(offsets))
+    usable = [ref for ref in refs if is_complete(source, ref, wanted_offsets, also)]
+    if not usable:
+        raise UserError(nothing_there(source, refs, wanted_offsets, also))
+    for folder_ref in {ref.folder: ref for ref in usable}.values():
+        source.intrinsics(folder_ref)
+    drives = len({ref.folder for ref in usable})
+    report = f"{len(usable):,} of {len(refs):,} frames in {drives} of {len({r.folder for r in refs})} drives"
+    if len(usable) < len(refs) and not skip_missing:
+        raise UserError(_missing_list(source, refs, usable, has_flag=skip_missing is not None))
+    return usable, f"{report} are under {source.root}"
+
+
+def is_complete(
+    source: FrameSource, ref: FrameRef, offsets: Iterable[int] = (), also: Callable[[FrameRef], bool] | None = None
+) -> bool:
+    """Whether a frame is there with its sources and with what else it needs; see `select_available`."""
+    there = source.has(ref) and all(source.has(ref.neighbour(offset)) for offset in offsets)
+    return there and (also is None or also(ref))
+
+
+def nothing_there(
+    source: FrameSource, refs: Sequence[FrameRef], offsets: Iterable[int], also: Callable[[FrameRef], bool] | None
+) -> str:
+    """Why none of the frames can be used, in one line; see `select_available`."""
+    if not refs:
+        return f"no frame was asked for under {source.root}: the split is empty"
+    without = [ref for ref in refs if source.has(ref)]
+    if not without:
+        return (
+            f"{source.root} has none of the {len(refs):,} frames of the split; "
+            f"expected for instance {source.example_path(refs[0])} (.png or .jpg)"
+        )
+    neighbours = [ref for ref in without if is_complete(source, ref, offsets)]
+    if not neighbours:
+        needs = " and ".join("the other camera" if o == 0 else f"the frame at offset {o:+d}" for o in offsets)
+        return f"{len(without):,} frames of the split are under {source.root}, but none has {needs} beside it"
+    return f"{len(neighbours):,} frames of the split are under {source.root}, but none of them has ground truth"
+
+
+def _missing_list(source: FrameSource, refs: Sequence[FrameRef], usable: Sequence[FrameRef], has_flag: bool) -> str:
+    wanted, there = Counter(ref.folder for ref in refs), Counter(ref.folder for ref in usable)
+    short = [folder for folder in wanted if there[folder] < wanted[folder]]
+    lines = [
+        f"{len(refs) - len(usable):,} of {len(refs):,} frames (or what goes with them) are missing under "
+        f"{source.root}; download them{', or go on without with --skip_missing' if has_flag else ''}:"
+    ]
+    for folder in short[:_DRIVES_LISTED]:
+        gone = wanted[folder] - there[folder]
+        lines.append(f"  {folder}: {gone:,} of {wanted[folder]:,} missing; {source.archive(folder)}")
+    if len(short) > _DRIVES_LISTED:
+        lines.append(f"  and {len(short) - _DRIVES_LISTED} more drives")
+    return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""One's own footage as a source of frames: a video, a folder of images, or a folder of clips.
+
+A FrameRef's folder is "<clip>#<segment>", its frame the place in the segment: so neighbours in number are neighbours
+in what was picked, and nothing reaches across a cut, a gap or a file.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from datasets.core.splits import FrameRef, Part
+from datasets.footage.camera import CameraChoice, PinholeCamera
+from datasets.footage.clips import Clip, read_clip
+from datasets.footage.decoding import find_clips
+from datasets.footage.media import cut_short
+from depth.types import UserError
+
+PIXELS = 640 * 192  # of the network's input, by default
+VALIDATION_SHARE = 0.1  # of each clip's frames, the last ones
+# A clip with fewer frames gives no part of itself; every tenth of such clips is validation as a whole.
+_LEAST_TO_DIVIDE = 12
+_SHORTEST = 3  # frames: a target and its neighbours
+
+
+class Footage:
+    """Clips that have been read, with their camera. A FrameSource; see datasets.core.sources.
+
+    Args:
+        root: the video or folder, for messages.
+        clips: at least one.
+        choice: what is known of the camera.
+
+    Raises UserError where nothing is known of the camera, it does not fit a clip, or no clip has three frames in a
+    row.
+    """
+
+    def __init__(self, root: Path, clips: list[Clip], choice: CameraChoice) -> None:
+        self.root, self.clips, self.choice = root, clips, choice
+        self._cameras: dict[str, PinholeCamera] = {}
+        self._images: dict[str, list[Path]] = {}
+        self._parts: dict[str, Part] = {}
+        for index, clip in enumerate(clips):
+            camera = choice.camera(clip.width, clip.height, clip.name)
+            for part, names in _divide(clip, whole=index % 10 == 9):
+                folder = f"{clip.name}#{sum(f.rpartition('#')[0] == clip.name for f in self._images) + 1}"
+                self._images[folder] = [Path(clip.folder) / name for name in names]
+                self._parts[folder] = part
+                self._cameras[folder] = camera.resized(clip.stored_width, clip.stored_height)
+        if not self._images:
+            raise UserError(
+                f"{root}: no {_SHORTEST} frames in a row show parallax (a standing or turning camera, or frames too "
+                "far apart); --keep_still takes them all"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the original images of the longest clip, pixels."""
+        longest = max(self.clips, key=lambda clip: clip.kept)
+        return longest.width, longest.height
+
+    def frames(self, part: Part, offsets: tuple[int, ...] = (-1, 1)) -> list[FrameRef]:
+        """The frames of a part that have a neighbour at each offset, in order. The test part is that of validation."""
+        part = "val" if part == "test" else part
+        refs = (FrameRef(f, i, "l") for f, images in self._images.items() for i in range(len(images)))
+        wanted = (ref for ref in refs if self._parts[ref.folder] == part)
+        return [ref for ref in wanted if all(self.has(ref.neighbour(offset)) for offset in offsets)]
+
+    def has(self, ref: FrameRef) -> bool:
+        """Whether the segment has such a frame. There is one camera, which is called the left one."""
+        return ref.side == "l" and 0 <= ref.frame < len(self._images.get(ref.folder, ()))
+
+    def image_path(self, ref: FrameRef) -> Path:
+        """The frame's image file. Raises UserError where the segment has no such frame."""
+        if not self.has(ref):
+            raise UserError(f"no frame {ref.name} in {self.root}")
+        return self._images[ref.folder][ref.frame]
+
+    def intrinsics(self, ref: FrameRef) -> tuple[np.ndarray, tuple[int, int]]:
+        """K, float64 (3,3), in pixels of the image file, and its (width, height)."""
+        camera = self._cameras[ref.folder]
+        return camera.matrix, (camera.width, camera.height)
+
+    def stereo_from(self, ref: FrameRef) -> np.ndarray:
+        """Raises UserError: footage has one camera."""
+        raise UserError(f"{self.root} has one camera: --use_stereo needs KITTI's layout with both")
+
+    def example_path(self, ref: FrameRef) -> Path:
+        """Where the frames are, for messages."""
+        return self.root
+
+    def archive(self, folder: str) -> str:
+        """Nothing can be downloaded for one's own footage."""
+        return f"expected in {self.root}"
+
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the top of the output: what was read, what was dropped, the camera."""
+        frames, kept = sum(c.frames for c in self.clips), sum(c.kept for c in self.clips)
+        used = sum(map(len, self._images.values()))
+        still = sum(c.still * c.frames for c in self.clips)
+        width, height = self.size
+        rates = sorted({round(c.fps, 2) for c in self.clips if c.fps})
+        lines = [
+            f"footage: {len(self.clips)} clip{'s' * (len(self.clips) > 1)}, {frames:,} frames, {width}x{height}"
+            + (f", {'/'.join(f'{rate:g}' for rate in rates)} fps" if rates else ""),
+            f"frame picker: {used:,} frames kept ({used / frames:.0%}); dropped: {still / frames:.0%} standing or "
+            f"turning on the spot, {(frames - kept - still) / frames:.0%} too like their neighbours, "
+            f"{(kept - used) / frames:.0%} alone; {sum(c.cuts for c in self.clips)} cuts",
+            f"camera: {self._camera_note()}",
+        ]
+        return (*lines, *(line for c in self.clips for line in cut_short(c.name, c.frames, c.claimed)))
+
+    def _camera_note(self) -> str:
+        camera = self.choice.camera(*self.size, self.root.name)
+        if self.choice.learned:
+            return f"to be learned, starting at a horizontal field of view of {camera.fov:.0f} degrees"
+        origin = self.choice.file or "--fov"
+        return f"horizontal field of view {camera.fov:.1f} degrees ({origin})"
+
+
+def open_footage(
+    path: Path, cache_dir: Path, choice: CameraChoice, keep_still: bool = False, progress: bool = True
+) -> Footage:
+    """Finds, reads and caches the clips at a path.
+
+    Raises UserError for what `find_clips`, `read_clip` and `Footage` complain of.
+    """
+    files = find_clips(path)
+    choice.check()  # before hours of reading
+    return Footage(path, [read_clip(file, cache_dir, keep_still, progress) for file in files], choice)
+
+
+def training_size(size: tuple[int, int], height: int | None = None, width: int | None = None) -> tuple[int, int]:
+    """(height, width) of the network's input: multiples of 32 that suit the footage's aspect, near PIXELS pixels.
+
+    An error of 1 % in the aspect counts as one of 3 % in the number of pixels, which does not count where a side is
+    given.
+
+    Args:
+        size: (width, height) of the footage.
+        height, width: None leaves the side open.
+    """
+    sides = range(64, 1 + 32 * math.ceil(PIXELS / 64 / 32), 32)
+    given = height is not None or width is not None
+
+    def misfit(candidate: tuple[int, int]) -> float:
+        rows, columns = candidate
+        aspect = abs(math.log(columns * size[1] / (rows * size[0])))
+        return 3 * aspect + (0 if given else abs(math.log(rows * columns / PIXELS)))
+
+    candidates = ((h, w) for h in ([height] if height else sides) for w in ([width] if width else sides))
+    return min(candidates, key=misfit)
+
+
+def _divide(clip: Clip, whole: bool) -> list[tuple[Part, tuple[str, ...]]]:
+    """The clip's segments with their part; one that straddles the border between the parts becomes two.
+
+    `whole`: where the clip is too short to divide, all of it is validation.
+    """
+    total = clip.kept
+    border = total - max(_SHORTEST, round(VALIDATION_SHARE * total)) if total >= _LEAST_TO_DIVIDE else total
+    if total < _LEAST_TO_DIVIDE and whole:
+        border = 0
+    pieces: list[tuple[Part, tuple[str, ...]]] = []
+    first = 0
+    for names in clip.segments:
+        inside = min(max(border - first, 0), len(names))
+        pieces += [("train", names[:inside]), ("val", names[inside:])]
+        first += len(names)
+    return [(part, names) for part, names in pieces if len(names) >= _SHORTEST]

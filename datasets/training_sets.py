@@ -1,0 +1,180 @@
+"""What a training is fed with: its frames, validation, the fixed frames that are shown, ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from datasets.core.cache import open_cache
+from datasets.core.frames import EvalDataset, FrameDataset, collate
+from datasets.core.sampler import make_loader, make_train_loader
+from datasets.core.sources import FrameSource, is_complete, select_available
+from datasets.core.splits import FrameRef, has_part
+from datasets.kitti.ground_truth import GroundTruth, ground_truth_reader
+from datasets.kitti.layout import KittiRaw
+from datasets.locate import DataPlace
+from datasets.sets import Loading, Samples, open_source, split_frames
+from depth.types import EvalSample, RawBatch, UserError
+
+_SHOWN = 4  # validation frames whose pictures are written
+
+
+@dataclass(frozen=True)
+class TrainingSets:
+    """What train.py feeds to the trainer."""
+
+    train: DataLoader  # RawBatch; batch_sampler.set_epoch(epoch, start_step)
+    validation: DataLoader | None  # RawBatch, in fixed order, without augmentation; None without validation frames
+    shown: RawBatch | None  # the fixed frames
+    evaluation: DataLoader | None  # validation frames, as `eval_collate` makes them; None without ground truth
+    notes: tuple[str, ...]  # lines for the top of the output
+    record: dict[str, Any]  # plain values for the run's record
+
+
+def training_sets(
+    place: DataPlace,
+    split: str,
+    samples: Samples,
+    loading: Loading,
+    *,
+    cache_dir: Path,
+    eval_collate: Callable[[Sequence[EvalSample]], Any],
+    frame_cache: Path | None = None,
+    skip_missing: bool = False,
+    val_samples: int = 0,
+) -> TrainingSets:
+    """Loaders for a training.
+
+    Args:
+        place: where the frames are.
+        split: a name, a folder or a file.
+        samples, loading: what they load, and how.
+        cache_dir: for ground truth made from scans.
+        eval_collate: makes a batch of validation images with ground truth, in the loader's processes.
+        frame_cache: folder for frames at training size, see datasets.core.cache; None decodes them each time.
+        skip_missing: go on with the frames that are there.
+        val_samples: validation frames, spread evenly over the split; 0 takes all.
+
+    Raises:
+        UserError: an unknown split, frames that are missing without `skip_missing`, or ground truth of the validation
+            frames that cannot be right.
+    """
+    source, train, note = _training_frames(place, split, samples.needed, skip_missing)
+    notes = [*(place.footage.notes() if place.footage else ()), f"training: {note}"]
+    kept, note = _validation_frames(place, split, source, samples.needed, skip_missing)
+    notes.append(f"validation: {note}")
+    spread = _spread(kept, val_samples)
+    truth, known = _ground_truth(source, place, cache_dir, spread)
+    frames = partial(_frames, source, samples=samples, loading=loading, frame_cache=frame_cache)
+    loader = make_train_loader(
+        frames(train, augment=True),
+        loading.batch_size,
+        loading.seed,
+        loading.rank,
+        loading.world_size,
+        loading.num_workers,
+        loading.pin,
+        loading.on_bad_sample,
+    )
+    record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
+    if not spread:
+        return TrainingSets(loader, None, None, None, tuple(notes), record)
+    notes.append(f"validation uses {len(spread)} of them, {len(known)} with ground truth")
+    plain = frames(spread, augment=False)
+    in_order = partial(make_loader, batch_size=loading.batch_size, workers=loading.num_workers)
+    evaluation = EvalDataset(source, known, samples.height, samples.width, truth) if known else None
+    return TrainingSets(
+        train=loader,
+        validation=in_order(plain, collate=collate),
+        shown=collate([plain[i] for i in range(0, len(plain), -(-len(plain) // _SHOWN))]),
+        evaluation=in_order(evaluation, collate=eval_collate) if evaluation else None,
+        notes=tuple(notes),
+        record=record | {"validation_frames": len(spread)},
+    )
+
+
+def _frames(
+    source: FrameSource,
+    refs: list[FrameRef],
+    augment: bool,
+    samples: Samples,
+    loading: Loading,
+    frame_cache: Path | None,
+) -> FrameDataset:
+    """Samples of these frames, out of the cache where there is to be one."""
+    height, width, cache = samples.height, samples.width, None
+    if frame_cache is not None:
+        wanted = {ref.neighbour(offset) for ref in refs for offset in samples.needed} | set(refs)
+        progress = loading.rank == 0
+        cache = open_cache(frame_cache, source, wanted, height, width, workers=loading.num_workers, progress=progress)
+    return FrameDataset(
+        source,
+        refs,
+        height,
+        width,
+        samples.offsets,
+        samples.use_stereo,
+        augment=augment,
+        seed=loading.seed,
+        cache=cache,
+    )
+
+
+def _training_frames(
+    place: DataPlace, split: str, needed: tuple[int, ...], skip_missing: bool
+) -> tuple[FrameSource, list[FrameRef], str]:
+    if place.footage is not None:
+        refs = place.footage.frames("train", needed)
+        if not refs:
+            raise UserError(f"{place.root}: no frame for training has neighbours at {needed}; give longer clips")
+        return place.footage, refs, f"{len(refs):,} frames with their neighbours"
+    refs = split_frames(place, split, "train")
+    source = open_source(place.root, refs)
+    return source, *select_available(source, refs, needed, skip_missing)
+
+
+def _validation_frames(
+    place: DataPlace, split: str, source: FrameSource, needed: tuple[int, ...], skip_missing: bool
+) -> tuple[list[FrameRef], str]:
+    if place.footage is not None:
+        refs = place.footage.frames("val", needed)
+        return refs, f"{len(refs):,} frames from the end of each clip" if refs else "the clips are too short for any"
+    if place.kind != "synthetic" and not has_part(split, "val"):
+        return [], "the split has none"
+    refs = split_frames(place, split, "val")
+    if skip_missing and not any(is_complete(source, ref, needed) for ref in refs):
+        there = sum(map(source.has, refs))
+        return [], f"{there:,} of {len(refs):,} frames are there" + (", none with its neighbours" if there else "")
+    try:
+        return select_available(source, refs, needed, skip_missing)
+    except UserError as error:
+        raise UserError(f"the split's val part: {error}") from None
+
+
+def _ground_truth(
+    source: FrameSource, place: DataPlace, cache_dir: Path, refs: list[FrameRef]
+) -> tuple[GroundTruth | None, list[FrameRef]]:
+    """Exact depth in the embedded world, lidar in KITTI raw, none in the odometry layout; the frames that have it.
+
+    Raises UserError where what is there cannot be right: it would end the training at the first validation.
+    """
+    if not isinstance(source, KittiRaw):
+        return None, []
+    kind = "dense" if place.kind == "synthetic" else "velodyne"
+    truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
+    known = [ref for ref in refs if truth.has(ref)]
+    for ref in known:
+        truth.check(ref)
+    return truth, known
+
+
+def _spread(refs: list[FrameRef], count: int) -> list[FrameRef]:
+    """`count` of the frames at even distances; all where count is 0 or not smaller."""
+    if count == 0 or count >= len(refs):
+        return refs
+    return [refs[i * len(refs) // count] for i in range(count)]

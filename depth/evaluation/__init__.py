@@ -1,0 +1,4 @@
+"""Metrics, protocols, scaling, reports, sheets; poses; comparison of runs; analysis of predictions.
+
+May import: depth/types.py, depth/support, depth/geometry.py, depth/options, depth/build.py.
+"""

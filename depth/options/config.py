@@ -1,0 +1,124 @@
+"""The options of training, in groups and with their defaults by dataset, and those of the two evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from depth.options.data import DataOptions
+from depth.options.dejavu import DejaVuOptions
+from depth.options.fields import check
+from depth.options.log import LogOptions
+from depth.options.loss import LossOptions
+from depth.options.network import NetworkOptions
+from depth.options.train import TrainOptions
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of train.py."""
+
+    data: DataOptions = field(default_factory=DataOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    dejavu: DejaVuOptions = field(default_factory=DejaVuOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, fit for JSON."""
+        return asdict(self)
+
+
+def config_from_dict(values: dict[str, Any]) -> Config:
+    """The inverse of `Config.to_dict`. Raises UserError on unknown groups, unknown options and bad values."""
+    check(
+        isinstance(values, dict) and all(isinstance(v, dict) for v in values.values()), "config: not a table of groups"
+    )
+    unknown = sorted(map(_name, set(values) - {group.name for group in fields(Config)}))
+    check(not unknown, f"config: unknown group {', '.join(unknown)}")
+    groups = {}
+    for group in fields(Config):
+        given = values.get(group.name, {})
+        known = {f.name: f for f in fields(group.default_factory)}
+        unknown = sorted(map(_name, set(given) - set(known)))
+        check(not unknown, f"config: unknown option {group.name}.{', '.join(unknown)}")
+        given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+        hints = get_type_hints(group.default_factory)
+        for name, value in given.items():
+            check(_fits(value, hints[name]), f"config: {group.name}.{name} cannot be {_shown(value)}")
+        groups[group.name] = group.default_factory(**given)
+    return Config(**groups)
+
+
+def _name(name: object) -> str:
+    """A name from a file, fit for a line."""
+    return name[:40] if isinstance(name, str) and name.isprintable() else "(a name that cannot be printed)"
+
+
+def _shown(value: Any) -> str:
+    """A value from a file in a few words; a tensor's would be lines, and Python refuses to write a number of 5,000."""
+    plain = isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 10**20)
+    return repr(value)[:80] if plain else f"a value of type {type(value).__name__}"
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of an option's type; the types are those in options.py and dejavu_options.py."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:  # a tensor, which a checkpoint may hold anywhere, cannot be compared
+        return isinstance(value, str | int) and value in arguments
+    if origin is tuple:
+        variable = arguments[-1] is ...
+        return (
+            isinstance(value, tuple)
+            and (variable or len(value) == len(arguments))
+            and all(_fits(v, arguments[0]) for v in value)
+        )
+    if arguments:  # X | None
+        return any(_fits(value, each) for each in arguments)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is hint
+
+
+_DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "kitti": {
+        "data": {"height": 192, "width": 640},
+        "network": {"weights_init": "pretrained", "initial_forward": 0.0},
+        "train": {"batch_size": 12, "num_epochs": 20, "learning_rate": 1e-4},
+    },
+    "synthetic": {
+        "data": {"height": 64, "width": 224},
+        "network": {"weights_init": "scratch", "initial_disparity": 0.05, "initial_forward": 0.06},
+        "train": {"batch_size": 4, "num_epochs": 6, "learning_rate": 2e-4},
+    },
+}
+
+
+# Godard et al., ICCV 2019. With stereo their unit is a baseline of 0.1; KITTI's is 0.54 m, so metres are 5.4 times it.
+STEREO_UNIT = 5.4  # metres
+MONO_DEPTH_RANGE = (0.1, 100.0)
+STEREO_DEPTH_RANGE = (0.1 * STEREO_UNIT, 100.0 * STEREO_UNIT)
+# After a short training from scratch the pose network's unit is some 14 m: 0.1 of it would cut off what is near.
+WORLD_DEPTH_RANGE = (0.05, 50.0)
+
+
+def resolved(config: Config) -> Config:
+    """The config with every dataset-dependent None filled; `config.data.dataset` is the dataset really used."""
+    table = _DATASET_DEFAULTS["synthetic" if config.data.dataset == "synthetic" else "kitti"]
+    for group, defaults in table.items():
+        options = getattr(config, group)
+        missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
+        config = replace(config, **{group: replace(options, **missing)})
+    depth_range = WORLD_DEPTH_RANGE if config.data.dataset == "synthetic" else MONO_DEPTH_RANGE
+    depth_range = STEREO_DEPTH_RANGE if config.data.use_stereo else depth_range
+    for name, limit in zip(("min_depth", "max_depth"), depth_range, strict=True):
+        if getattr(config.network, name) is None:
+            config = replace(config, network=replace(config.network, **{name: limit}))
+    if config.dejavu.lpips_weights is None:
+        trunk = "pretrained" if config.network.weights_init == "pretrained" else "random"
+        config = replace(config, dejavu=replace(config.dejavu, lpips_weights=trunk))
+    train = config.train
+    if train.scheduler_step_size is None:
+        config = replace(config, train=replace(train, scheduler_step_size=max(1, train.num_epochs * 3 // 4)))
+    return config

@@ -1,0 +1,31 @@
+"""What is said of a training in words: a name for its folder, and what a reader of its results should know."""
+
+from __future__ import annotations
+
+from depth.options.config import Config
+from depth.options.data import DataOptions
+
+
+def run_name(config: Config) -> str:
+    """What is trained, as part of a folder's name: resnet18_attention_dejavu-spectral."""
+    options = config.network
+    network = f"resnet{options.num_layers}" if options.depth_net == "resnet" else options.depth_net
+    network += "_attention" if config.dejavu.dejavu_attention else ""
+    return f"{network}_dejavu-{config.dejavu.edit}" if config.dejavu.dejavu else network
+
+
+def remarks(config: Config) -> list[str]:
+    """Lines about options without effect and about weights that mean nothing. `config` must be resolved."""
+    found, data, dejavu = [], config.data, config.dejavu
+    if data.dataset == "video":
+        found.append(f"network input: {data.width}x{data.height}")
+    if data.dataset != "kitti" and data.split not in (DataOptions().split, data.dataset):
+        whose = "footage is divided by itself" if data.dataset == "video" else "the embedded world has its own"
+        found.append(f"--split {data.split} is not used: {whose}")
+    if (dejavu.dejavu or dejavu.dejavu_attention) and dejavu.dejavu_lpips and dejavu.lpips_weights == "random":
+        found.append(
+            "LPIPS has a random, seeded trunk (--lpips_weights random): its values are not comparable to others"
+        )
+    if dejavu.dejavu_text and dejavu.text_weights == "random":
+        found.append("CLIP has random weights (--text_weights random): it knows no text")
+    return found

@@ -1,0 +1,96 @@
+"""The options of evaluate_depth.py and evaluate_pose.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from depth.options.fields import Integer, Number, Text, check
+
+
+@dataclass(frozen=True)
+class _ModelOptions:
+    """What both evaluations ask for: frames and a model."""
+
+    eval_split: str  # its default is the command's
+    data_path: Text = None
+    """Folder of KITTI's data. Default: $KITTI_DATA, then ./kitti_data; where neither is, the test drives of the
+    embedded synthetic world."""
+    load_weights_folder: Text = None
+    """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
+    log_dir: str = "runs"
+    """Folder of the runs."""
+    batch_size: int = 16
+    """Images at a time."""
+    num_workers: Integer = None
+    """Loader processes. Default: one a core but one, at most 16."""
+    device: Text = None
+    """cuda, cuda:1 or cpu. Default: cuda if there is one."""
+    cache_dir: Text = None
+    """Folder for the embedded world and for ground truth made from scans. Default: $DEJAVU_CACHE, then
+    ~/.cache/dejavu-depth."""
+
+    def __post_init__(self) -> None:
+        check(self.batch_size > 0, f"--batch_size {self.batch_size} is not a positive number")
+        check(self.num_workers is None or self.num_workers >= 0, "--num_workers is 0 or more")
+
+
+@dataclass(frozen=True)
+class EvaluationOptions(_ModelOptions):
+    """Options of evaluate_depth.py: what is evaluated, on what, and how."""
+
+    eval_split: str = "eigen"
+    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), synthetic (the embedded world's
+    test drives), or a split's folder or file."""
+    eval_mono: bool = False
+    """Median scaling per image; the default for models trained without stereo."""
+    eval_stereo: bool = False
+    """No median scaling; the default for models trained with stereo. An original Monodepth2 stereo model's
+    depths are multiplied by 5.4."""
+    disable_median_scaling: bool = False
+    """Monocular, but without median scaling."""
+    pred_depth_scale_factor: Number = None
+    """What predicted depths are multiplied by. Default: 1 (5.4 for an original stereo model)."""
+    post_process: bool = False
+    """Averages each prediction with the mirrored image's; costs twice the time."""
+    save_pred_disps: bool = False
+    """Also writes disps_<split>_split.npy (with --post_process, ..._post_processed.npy): inverse depths (N,H,W),
+    float32, in the model's own unit, before any scaling or factor. That is 1/m for models trained with stereo here,
+    1 / 5.4 m for original stereo models."""
+    ext_disp_to_eval: Text = None
+    """Evaluates inverse depths from such a .npy file instead of a model's. Its unit is not in it: needs --eval_mono,
+    --eval_stereo or --disable_median_scaling."""
+    no_eval: bool = False
+    """Only predicts; with --save_pred_disps."""
+    eval_out_dir: Text = None
+    """Folder for metrics.json, the table, the pictures. Default: <run>/evaluation_<split>, and what differs from the
+    default settings behind it: _post_processed, _median, _no_median, _times_FACTOR, the name of a .npy file."""
+    skip_missing: bool = False
+    """Evaluates the images that are there, and prints how many, instead of stopping with a list."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(not (self.eval_mono and self.eval_stereo), "--eval_mono and --eval_stereo exclude each other")
+        check(
+            self.pred_depth_scale_factor is None or self.pred_depth_scale_factor > 0,
+            "--pred_depth_scale_factor is above 0",
+        )
+        check(not self.no_eval or self.save_pred_disps, "--no_eval without --save_pred_disps leaves nothing to look at")
+        for name in ("no_eval", "post_process", "load_weights_folder"):  # a file needs no model
+            both = self.ext_disp_to_eval and getattr(self, name)
+            check(not both, f"--{name} and --ext_disp_to_eval exclude each other")
+        check(
+            not self.ext_disp_to_eval or self.eval_mono or self.eval_stereo or self.disable_median_scaling,
+            "--ext_disp_to_eval: the file does not tell its unit; add --eval_mono (median scaling) or --eval_stereo "
+            "(metres, as of models trained with stereo; an original one's with --pred_depth_scale_factor 5.4)",
+        )
+
+
+@dataclass(frozen=True)
+class PoseOptions(_ModelOptions):
+    """Options of evaluate_pose.py: which trajectories are evaluated, and with what."""
+
+    eval_split: str = "odom_9"
+    """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), synthetic
+    (the embedded world's test drives), or a split's folder or file whose frames follow each other."""
+    eval_out_dir: Text = None
+    """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>."""

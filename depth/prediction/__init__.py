@@ -1,0 +1,4 @@
+"""Depth for pictures of one's own: the Python API, files, point clouds, metres, export.
+
+May import: depth/types.py, depth/support, depth/geometry.py, depth/options, depth/build.py.
+"""

@@ -1,0 +1,105 @@
+"""The Python API: a trained model from disk, an image in, depth at the image's own size out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from depth.build import TrainedModel, load_trained
+from depth.geometry import disparity_to_inverse_depth
+from depth.prediction.pictures import as_picture, read_picture, resize_picture
+from depth.support.distributed import choose_device
+from depth.types import UserError
+
+METRES, UP_TO_SCALE = "metres", "up to scale"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Depth of one image, at its own size."""
+
+    depth: np.ndarray  # float32 (H,W), in `unit`
+    inverse_depth: np.ndarray  # float32 (H,W), 1 / depth
+    unit: str  # "metres" or "up to scale"
+
+
+def load_model(path: str | os.PathLike[str], device: str | None = None, scale: float | None = None) -> DepthModel:
+    """A trained model, ready to predict.
+
+    Args:
+        path: a run's folder, a checkpoint file, or an original Monodepth2 folder.
+        device: cuda, cuda:1 or cpu; default: cuda if there is one.
+        scale: metres per unit of the network. Default: what a model trained with stereo brings along; without stereo
+            depths stay up to scale.
+
+    Raises:
+        UserError: there is no checkpoint, it is damaged, the device is not there, or scale is not above 0.
+    """
+    if not Path(path).exists():
+        raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {path}")
+    return DepthModel(load_trained(Path(path)), choose_device(device), scale)
+
+
+class DepthModel:
+    """A depth network with its input size and its unit.
+
+    Args:
+        trained: the networks and what is known of them.
+        device: where the network runs.
+        scale: metres per unit of the network; None: the model's own, if it was trained with stereo.
+
+    Raises:
+        UserError: scale is not above 0.
+    """
+
+    def __init__(self, trained: TrainedModel, device: torch.device, scale: float | None = None) -> None:
+        if scale is not None and not 0 < scale < float("inf"):
+            raise UserError(f"scale {scale} is not above 0")
+        self.trained, self.device = trained, device
+        self.height, self.width = trained.height, trained.width  # rows and columns of the network's input
+        # On a CPU the default ResNet takes a fifth less time in this layout (190 -> 154 ms on one core).
+        self.depth_net = trained.depth_net.to(device, memory_format=torch.channels_last)
+        self.unit = METRES if scale is not None or trained.stereo else UP_TO_SCALE
+        self.scale = scale or (trained.stereo_factor if trained.stereo else 1.0)
+
+    def predict(self, image: str | os.PathLike[str] | np.ndarray | Tensor) -> Prediction:
+        """Depth of one image.
+
+        Args:
+            image: a path; or numpy (H,W,3) RGB, uint8 (also grey, with alpha, uint16, or floats in [0,1]); or a
+                tensor (3,H,W) of the same types.
+
+        Raises:
+            UserError: the file cannot be read, or the array is no image.
+        """
+        is_path = isinstance(image, str | os.PathLike)
+        picture = read_picture(Path(image)) if is_path else as_picture(image)
+        resized = resize_picture(picture, self.height, self.width)
+        inverse_depth = self.inverse_depth(resized[None])[0]
+        return full_size(inverse_depth, picture.shape[0], picture.shape[1], self.scale, self.unit)
+
+    def inverse_depth(self, images: Tensor) -> np.ndarray:
+        """The network alone: uint8 (B,3,h,w) RGB at its input size -> float32 (B,h,w), 1 / the network's unit."""
+        with torch.inference_mode():
+            inputs = images.to(self.device).contiguous(memory_format=torch.channels_last).float() / 255
+            disparity = self.depth_net(inputs).disparities[0][:, 0].float()
+            return disparity_to_inverse_depth(disparity, self.trained.min_depth, self.trained.max_depth).cpu().numpy()
+
+
+def full_size(inverse_depth: np.ndarray, height: int, width: int, scale: float, unit: str) -> Prediction:
+    """A network's inverse depth (h,w) at the image's size: resized bilinearly as in evaluation, then scaled.
+
+    Args:
+        inverse_depth: float32 (h,w), 1 / the network's unit.
+        height, width: of the image, pixels.
+        scale: what depths are multiplied by.
+        unit: of the result.
+    """
+    resized = cv2.resize(inverse_depth, (width, height), interpolation=cv2.INTER_LINEAR) / np.float32(scale)
+    return Prediction(1 / resized, resized, unit)

@@ -1,0 +1,4 @@
+"""The loop and what it calls: schedule, parts of a batch, bad steps, validation, TensorBoard.
+
+May import: depth/types.py, depth/support, depth/objective.py, depth/runs.
+"""

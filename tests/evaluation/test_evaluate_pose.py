@@ -1,0 +1,199 @@
+"""evaluate_pose.py: pose files, the chain over batches, what is written, and the embedded world's exact truth."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import evaluate_pose
+from datasets.core.splits import FrameRef
+from datasets.kitti.poses import format_poses, load_sequences, read_poses
+from datasets.world.making import WorldSpec, ensure_world
+from depth.build import build_objective
+from depth.evaluation.poses import chain
+from depth.options.config import Config, resolved
+from depth.options.data import DataOptions
+from depth.options.evaluate import PoseOptions
+from depth.options.network import NetworkOptions
+from depth.runs.checkpoint import save_checkpoint
+from depth.types import UserError
+from evaluate_pose import evaluate, predict_motions
+from tests.kitti_layout import write_odometry
+
+IDENTITY = "1 0 0 0 0 1 0 0 0 0 1 0"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    spec = WorldSpec(height=48, width=96, train_drives=1, val_drives=1, test_drives=2, frames_per_drive=6)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+
+
+def write_run(folder, **data):
+    """A run whose networks have learnt nothing, not even to go forward."""
+    torch.manual_seed(0)
+    options = DataOptions(dataset="synthetic", height=64, width=96, **data)
+    config = resolved(Config(data=options, network=NetworkOptions(initial_forward=0.0)))
+    (folder / "checkpoints").mkdir(parents=True)
+    state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}}
+    networks = build_objective(config).inference_networks()
+    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"networks": networks})
+    return folder
+
+
+class _Ahead(nn.Module):
+    """One unit forward a frame: the later camera sees the earlier one's origin behind it."""
+
+    def forward(self, pair):
+        return torch.tensor([0, 0, 0, 0, 0, -1.0]).expand(len(pair), 6)
+
+
+class _Brightness(nn.Module):
+    """How much brighter the second frame is, as a turn and a sideways step."""
+
+    def forward(self, pair):
+        change = (pair[:, 3:] - pair[:, :3]).mean((1, 2, 3))
+        return torch.stack([change * 0, change, change * 0, change, change * 0, change * 0 - 1], 1)
+
+
+def test_motions_are_chained_over_the_borders_of_batches():
+    frames = torch.arange(7, dtype=torch.uint8).square()[:, None, None, None].expand(7, 3, 32, 32)
+    whole = predict_motions(_Brightness(), [frames], torch.device("cpu"))
+    # Later frames are brighter, by (2 k + 1) / 255: the network turns by that about y, and a motion is the inverse.
+    brighter = np.arange(1, 12, 2) / 255
+    assert np.allclose(whole[:, 0, 2], -np.sin(brighter), atol=1e-6)
+    for size in (1, 2, 3):
+        parts = predict_motions(_Brightness(), frames.split(size), torch.device("cpu"))
+        assert np.array_equal(parts, whole) and parts.shape == (6, 4, 4)
+
+
+def test_a_network_that_goes_ahead_goes_ahead():
+    frames = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+    trajectory = chain(predict_motions(_Ahead(), [frames], torch.device("cpu")))
+    assert np.allclose(trajectory[:, :3, 3], [(0, 0, z) for z in range(4)], atol=1e-6)
+
+
+def test_evaluates_the_embedded_world(world, tmp_path, capsys):
+    run = write_run(tmp_path / "runs" / "run")
+    options = PoseOptions(data_path=str(world), log_dir=str(run.parent), num_workers=0, batch_size=4, device="cpu")
+    results = evaluate(options)
+    printed = capsys.readouterr().out
+    assert "SYNTHETIC" in printed.splitlines()[0] and "straight ahead" in printed and "mean of 2" in printed
+    folder = run / "poses_synthetic"
+    names = [result.sequence.name for result in results]
+    assert {path.name for path in folder.iterdir()} == {
+        "metrics.json", "metrics.md", "plot.png", *(f"{name}.txt" for name in names)
+    }  # fmt: skip
+    record = json.loads((folder / "metrics.json").read_text())
+    assert record["dataset"] == "synthetic" and list(record["sequences"]) == names
+    errors = record["sequences"][names[0]]
+    assert errors["model"]["frames"] == 6 and errors["model"]["snippets"] == 5
+    # The streets are nearly straight, so that a network that has learnt nothing is worse than going straight on.
+    assert errors["straight"]["ate5"] < 0.1 < errors["model"]["ate5"]
+    written = read_poses(folder / f"{names[0]}.txt")
+    assert np.allclose(written, results[0].predicted, atol=1e-6) and np.allclose(written[0], np.eye(4))
+
+
+def test_the_truth_of_the_embedded_world(world, tmp_path, monkeypatch):
+    """Fed with the drive's own motions, every error vanishes: frames, order and direction are right."""
+    run = write_run(tmp_path / "run")
+    truth = iter([result for path in sorted(world.glob("*/*/poses.txt"))[2:] for result in [read_poses(path)]])
+
+    def perfect(pose_net, batches, device):
+        poses = next(truth)
+        return np.linalg.inv(poses[:-1]) @ poses[1:]
+
+    monkeypatch.setattr(evaluate_pose, "predict_motions", perfect)
+    options = PoseOptions(data_path=str(world), load_weights_folder=str(run), num_workers=0, device="cpu")
+    for result in evaluate(options):
+        assert result.errors.ate["none"] < 1e-6 and result.errors.rpe_degrees < 1e-4
+        assert np.linalg.norm(result.sequence.truth[-1, :3, 3]) > 1
+
+
+def test_odometry_poses(tmp_path):
+    root = write_odometry(tmp_path)
+    (root / "poses").mkdir()
+    rows = [f"1 0 0 {i} 0 1 0 0 0 0 1 {i * i}" for i in range(3)]
+    (root / "poses" / "09.txt").write_text("\n".join(rows) + "\n")
+    (sequence,) = load_sequences(root, [FrameRef("9", frame, "l") for frame in (1, 2)])
+    assert sequence.name == "9" and np.allclose(sequence.truth[:, :3, 3], [(0, 0, 0), (1, 0, 3)])
+
+
+def test_poses_are_told_in_the_axes_of_the_first_frame_that_is_used(tmp_path):
+    """Frame 1 looks along x; frame 2 stands 1 m further along x, which is straight ahead of frame 1."""
+    (tmp_path / "poses").mkdir()
+    rows = ["1 0 0 0 0 1 0 0 0 0 1 0", "0 0 1 4 0 1 0 5 -1 0 0 6", "0 0 1 5 0 1 0 5 -1 0 0 6"]
+    (tmp_path / "poses" / "09.txt").write_text("\n".join(rows) + "\n")
+    (sequence,) = load_sequences(tmp_path, [FrameRef("09", frame, "l") for frame in (1, 2)])
+    ahead = np.eye(4)
+    ahead[2, 3] = 1
+    assert np.allclose(sequence.truth, [np.eye(4), ahead])
+
+
+def test_evaluates_the_odometry_layout(tmp_path, capsys):
+    root, run = write_odometry(tmp_path / "data"), write_run(tmp_path / "run")
+    (root / "poses").mkdir()
+    (root / "poses" / "09.txt").write_text("".join(f"1 0 0 0 0 1 0 0 0 0 1 {frame}\n" for frame in range(3)))
+    (tmp_path / "short.txt").write_text("09 l 0-2\n")
+    options = PoseOptions(
+        data_path=str(root), eval_split=str(tmp_path / "short.txt"), load_weights_folder=str(run), num_workers=0,
+        device="cpu",
+    )  # fmt: skip
+    (result,) = evaluate(options)
+    assert result.errors.frames == 3 and result.straight.ate["none"] < 1e-9
+    assert "SYNTHETIC" not in capsys.readouterr().out
+    assert json.loads((run / "poses_short" / "metrics.json").read_text())["dataset"] == "kitti"
+    with pytest.raises(UserError, match="none of the 1,591 frames"):
+        evaluate(replace(options, data_path=str(tmp_path), eval_split="odom_9"))
+    (tmp_path / "long.txt").write_text("09 l 0-5\n")
+    with pytest.raises(UserError, match="3 of 6 frames .* download them:\n") as caught:
+        evaluate(replace(options, eval_split=str(tmp_path / "long.txt")))
+    assert "--skip_missing" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "frames", "words"),
+    [
+        (None, (0, 1), "data_odometry_poses.zip"),
+        (IDENTITY, (0, 1), "has 1 poses"),
+        (f"{IDENTITY}\n1 0 0", (0, 1), "line 2: a pose is 12 numbers"),
+        (f"{IDENTITY}\n{IDENTITY} 7", (0, 1), "line 2: a pose is 12 numbers"),
+        (f"{IDENTITY}\n{IDENTITY.replace('1', '2')}", (0, 1), "line 2: the first three columns"),
+        (f"{IDENTITY}\n{IDENTITY.replace('1', '-1')}", (0, 1), "line 2: the first three columns"),
+        (f"{IDENTITY}\n{IDENTITY[:-1]}nan", (0, 1), "line 2"),
+        (f"{IDENTITY}\n" * 3, (0, 2), "2 follows 0"),
+        (f"{IDENTITY}\n" * 3, (0,), "two frames"),
+    ],
+)
+def test_bad_poses_are_one_line(tmp_path, text, frames, words):
+    (tmp_path / "poses").mkdir()
+    if text is not None:
+        (tmp_path / "poses" / "09.txt").write_text(text)
+    with pytest.raises(UserError, match=words):
+        load_sequences(tmp_path, [FrameRef("09", frame, "l") for frame in frames])
+
+
+def test_written_poses_come_back(tmp_path):
+    poses = chain(np.stack([np.eye(4)] * 3))
+    poses[:, :3, 3] = np.random.default_rng(0).normal(size=(4, 3))
+    (tmp_path / "poses.txt").write_text(format_poses(poses))
+    assert np.allclose(read_poses(tmp_path / "poses.txt"), poses, atol=1e-8)
+
+
+def test_a_model_without_a_pose_network(world, tmp_path):
+    run = write_run(tmp_path / "run", frame_ids=(0,), use_stereo=True)
+    with pytest.raises(UserError, match="no pose network"):
+        evaluate(PoseOptions(data_path=str(world), load_weights_folder=str(run), num_workers=0, device="cpu"))
+
+
+def test_an_unknown_split_is_an_error_on_the_embedded_world_too(world):
+    with pytest.raises(UserError, match="unknown split 'nonsense'"):
+        evaluate(PoseOptions(data_path=str(world), eval_split="nonsense", num_workers=0, device="cpu"))
+
+
+def test_options_are_checked():
+    with pytest.raises(UserError, match="--batch_size"):
+        PoseOptions(batch_size=0)

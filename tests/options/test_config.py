@@ -1,0 +1,164 @@
+"""Options: defaults by dataset, checks, round trip; the command line's one-line errors."""
+
+import json
+from dataclasses import fields, replace
+from typing import get_args, get_type_hints
+
+import docstring_parser
+import pytest
+
+from benchmarks.throughput import ThroughputOptions
+from depth.dejavu.branch import CONDITIONS
+from depth.dejavu.crm import CRMS
+from depth.dejavu.edits import EDITS
+from depth.losses.perceptual import TRUNKS
+from depth.networks import DEPTH_NETS
+from depth.options.config import Config, config_from_dict, resolved
+from depth.options.data import DataOptions
+from depth.options.dejavu import DejaVuOptions
+from depth.options.evaluate import EvaluationOptions, PoseOptions
+from depth.options.network import NetworkOptions
+from depth.options.predict import ExportOptions, PredictOptions
+from depth.options.presets import PRESETS, parse_training
+from depth.support.cli import parse
+from depth.types import UserError
+
+
+def test_flags_reach_the_config():
+    line = "--dejavu --edit blocks --height 96 --width 320 --frame_ids 0 -1 --edit_band 0.1 0.2 --skip_missing"
+    config = parse(Config, "", line.split())
+    assert config.dejavu.dejavu and config.dejavu.edit == "blocks" and config.dejavu.edit_band == (0.1, 0.2)
+    assert config.data.height == 96 and config.data.frame_ids == (0, -1) and config.data.skip_missing
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--edit wobble", ["--edit", "wobble", "bandstop"]),
+        ("--height 100", ["--height 100", "32"]),
+        ("--height tall", ["--height", "tall"]),
+        ("--batch_size 0", ["--batch_size 0"]),
+        ("--heigth 96", ["--heigth"]),
+        ("--frame_ids -1 1", ["--frame_ids"]),
+        ("--edit_band 0.5 0.1", ["--edit_band"]),
+        ("--learning_rate -1", ["--learning_rate"]),
+        ("--scales 1 2", ["--scales"]),
+        ("--model_name a/b", ["--model_name"]),
+        ("--model_name ..", ["--model_name"]),
+        ("--seed -1", ["--seed"]),
+        ("--image_frequency 0", ["--image_frequency"]),
+    ],
+)
+def test_a_bad_flag_is_one_line_that_names_it(line, words):
+    with pytest.raises(UserError) as caught:
+        parse(Config, "", line.split())
+    message = str(caught.value)
+    assert "\n" not in message and all(word in message for word in words), message
+
+
+OPTIONS = [group.default_factory for group in fields(Config)]
+OPTIONS += [EvaluationOptions, PoseOptions, PredictOptions, ExportOptions, ThroughputOptions]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.__name__)
+def test_every_option_is_documented(options):
+    """By a text of its own: --help lists the others as well, without one."""
+    texts = [each for part in options.__mro__[:-1] for each in docstring_parser.parse_from_object(part).params]
+    documented = {each.arg_name for each in texts if each.description}
+    assert not [option.name for option in fields(options) if option.name not in documented]
+
+
+def test_flags_offer_what_there_is():
+    """Some names stand in the options too, for the help text."""
+    offered = {
+        (NetworkOptions, "depth_net"): DEPTH_NETS,
+        (DejaVuOptions, "edit"): EDITS,
+        (DejaVuOptions, "crm"): {"auto", *CRMS},
+        (DejaVuOptions, "dejavu_condition"): CONDITIONS,
+        (DejaVuOptions, "lpips_net"): TRUNKS,
+    }
+    for (options, name), choices in offered.items():
+        assert set(get_args(get_type_hints(options)[name])) == set(choices), name
+
+
+def test_defaults_depend_on_the_dataset():
+    kitti, world = resolved(Config()), resolved(Config(data=DataOptions(dataset="synthetic")))
+    assert (kitti.data.height, kitti.data.width, kitti.train.batch_size) == (192, 640, 12)
+    assert kitti.network.weights_init == "pretrained" and world.network.weights_init == "scratch"
+    assert kitti.train.scheduler_step_size == 15
+    given = resolved(Config(data=DataOptions(dataset="synthetic", height=64)))
+    assert given.data.height == 64
+
+
+def test_config_survives_json():
+    config = resolved(Config(dejavu=DejaVuOptions(dejavu=True, edit_band=(0.1, 0.3))))
+    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], {"data": 3}, {"extra": {}}, {"data": {"colour": 1}}, {"data": {"height": 33}}, {"data": {"height": "x"}}],
+)
+def test_config_from_others_is_checked(values):
+    with pytest.raises(UserError):
+        config_from_dict(values)
+
+
+def test_a_preset_gives_defaults_and_flags_count_more():
+    config = parse_training("", "--preset kitti_hr --batch_size 2 --dejavu".split())
+    assert (config.data.height, config.data.width, config.train.batch_size) == (320, 1024, 2)
+    assert config.dejavu.dejavu and config.train.preset == "kitti_hr"
+    assert parse_training("", ["--batch_size", "2"]).data.height is None
+    assert resolved(parse_training("", ["--preset", "kitti"])).train == replace(
+        resolved(Config()).train, preset="kitti"
+    )  # Monodepth2's settings are the defaults on KITTI
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_stands_in_its_flag_and_in_the_config(name):
+    config = parse_training("", ["--preset", name])
+    assert config == replace(PRESETS[name], train=replace(PRESETS[name].train, preset=name))
+    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "line", ["--edit blocks", "--dejavu_weight 1 --crm recursive", "--dejavu_attention --edit none"]
+)
+def test_branch_options_without_the_branch_are_refused(line):
+    """Whoever forgets --dejavu in an ablation would publish a baseline as DejaVu."""
+    with pytest.raises(UserError, match="without --dejavu has no effect") as caught:
+        parse_training("", line.split())
+    assert "--dejavu_attention" not in str(caught.value)
+    assert parse_training("", ["--dejavu", *line.split()]).dejavu.dejavu
+
+
+@pytest.mark.parametrize("weights", [{"dejavu_weight": 0.0}, {"dejavu_mse": 0.0, "dejavu_lpips": 0.0}])
+def test_a_branch_without_weight_is_refused_but_an_older_runs_record_is_read(weights):
+    line = " ".join(f"--{name} {value}" for name, value in weights.items())
+    with pytest.raises(UserError, match="--dejavu has no weight above 0"):
+        parse_training("", f"--dejavu {line}".split())
+    assert parse_training("", f"--dejavu --dejavu_cyclic 0.1 {line}".split()).dejavu.dejavu
+    assert config_from_dict({"dejavu": {"dejavu": True, **weights}}).dejavu.dejavu
+
+
+def test_attention_without_the_branch_takes_what_it_reads():
+    line = "--dejavu_attention --edit_band 0.1 0.2 --dejavu_weight 0 --lpips_net vgg --lpips_weights random"
+    assert parse_training("", line.split()).dejavu.dejavu_attention
+
+
+def test_a_preset_does_not_change_a_run_that_goes_on():
+    with pytest.raises(UserError, match="--preset"):
+        parse_training("", ["--preset", "demo", "--resume", "runs/x"])
+
+
+def test_help_flows_and_has_no_empty_defaults(capsys, monkeypatch):
+    """A flag's text is one paragraph, whatever the line breaks of its documentation; None is no default to read."""
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        parse(Config, "", ["--help"])
+    rows = capsys.readouterr().out.splitlines()
+    assert sum(len(row.rstrip(" │")) > 80 for row in rows) > 60  # lines are filled, not broken where the source is
+    page = " ".join(" ".join(rows).replace("│", "").split())
+    assert "where neither is, the embedded synthetic world is used and named in everything" in page
+    assert "(default: 0.001)" in page and "(default: 0 -1 1)" in page
+    assert "(default: None)" not in page and "(default: False)" not in page and "(default: )" not in page
