@@ -40,7 +40,6 @@ from depth.support.threads import WriteBehind, read_ahead
 from depth.types import UserError
 
 _HEAD = 16  # first frames of a clip, from which its colours and its metric scale are taken
-_SQUEEZE = 1.25  # ratio of aspects from which it is worth a note
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,10 @@ def _write_clip(job: Job, clip: Pictures, frames: Iterator[Predicted], writer: W
     """Hands a clip's frames to the writer, and writes its sidecar."""
     options = job.options
     head = list(itertools.islice(frames, _HEAD))
-    _note_squeeze(job.model, head[0].picture, summary)
+    note = job.model.note_on_shape(*head[0].picture.shape[:2])
+    if note and note not in summary.notes:
+        summary.notes.add(note)
+        tqdm.write(note)
     scale = _scale(job, clip, head)
     single = clip.kind == "image"
     folder = Path(options.out) if single else Path(options.out) / clip.name
@@ -221,15 +223,6 @@ def _colouring(options: PredictOptions, head: list[Predicted], scale: Scale) -> 
     if options.colour_range is not None:
         return Colouring(options.colours, *options.colour_range)
     return colouring_of([each.inverse_depth / scale.factor for each in head], options.colours)
-
-
-def _note_squeeze(model: DepthModel, picture: np.ndarray, summary: Summary) -> None:
-    height, width = picture.shape[:2]
-    ratio = (width / height) / (model.width / model.height)
-    note = f"note: {width}x{height} pictures are squeezed into the model's {model.width}x{model.height}"
-    if max(ratio, 1 / ratio) > _SQUEEZE and note not in summary.notes:
-        summary.notes.add(note)
-        tqdm.write(note)
 
 
 def _facts(job: Job, clip: Pictures, scale: Scale, files: FrameFiles, video: SideBySide | None) -> dict[str, Any]:

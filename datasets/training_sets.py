@@ -48,31 +48,39 @@ def training_sets(
     skip_missing: bool = False,
     val_samples: int = 0,
 ) -> TrainingSets:
-    """Loaders for a training.
+    """Loaders for a training, from a place and a split's name, folder or file: `samples`, loaded as `loading` says.
 
     Args:
-        place: where the frames are.
-        split: a name, a folder or a file.
-        samples, loading: what they load, and how.
         cache_dir: for ground truth made from scans.
         eval_collate: makes a batch of validation images with ground truth, in the loader's processes.
         frame_cache: folder for frames at training size, see datasets.core.cache; None decodes them each time.
         skip_missing: go on with the frames that are there.
         val_samples: validation frames, spread evenly over the split; 0 takes all.
 
-    Raises:
-        UserError: an unknown split, frames that are missing without `skip_missing`, or ground truth of the validation
-            frames that cannot be right.
+    Raises UserError for an unknown split, frames that are missing without `skip_missing`, or ground truth of the
+    validation frames that cannot be right.
     """
     source, train, note = _training_frames(place, split, samples.needed, skip_missing)
-    notes = [*(place.footage.notes() if place.footage else ()), f"training: {note}"]
-    kept, note = _validation_frames(place, split, source, samples.needed, skip_missing)
-    notes.append(f"validation: {note}")
+    kept, val_note = _validation_frames(place, split, source, samples.needed, skip_missing)
     spread = _spread(kept, val_samples)
     truth, known = _ground_truth(source, place, cache_dir, spread)
     frames = partial(_frames, source, samples=samples, loading=loading, frame_cache=frame_cache)
-    loader = make_train_loader(
-        frames(train, augment=True),
+    notes = (*(place.footage.notes() if place.footage else ()), f"training: {note}", f"validation: {val_note}")
+    record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
+    loader = _train_loader(frames(train, augment=True), loading)
+    if not spread:
+        return TrainingSets(loader, None, None, None, notes, record)
+    return TrainingSets(
+        loader,
+        *_validation_loaders(frames(spread, augment=False), known, truth, loading, eval_collate),
+        notes=(*notes, f"validation uses {len(spread)} of them, {len(known)} with ground truth"),
+        record=record | {"validation_frames": len(spread)},
+    )
+
+
+def _train_loader(frames: FrameDataset, loading: Loading) -> DataLoader:
+    return make_train_loader(
+        frames,
         loading.batch_size,
         loading.seed,
         loading.rank,
@@ -81,20 +89,23 @@ def training_sets(
         loading.pin,
         loading.on_bad_sample,
     )
-    record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
-    if not spread:
-        return TrainingSets(loader, None, None, None, tuple(notes), record)
-    notes.append(f"validation uses {len(spread)} of them, {len(known)} with ground truth")
-    plain = frames(spread, augment=False)
+
+
+def _validation_loaders(
+    frames: FrameDataset,
+    known: list[FrameRef],
+    truth: GroundTruth | None,
+    loading: Loading,
+    eval_collate: Callable[[Sequence[EvalSample]], Any],
+) -> tuple[DataLoader, RawBatch, DataLoader | None]:
+    """Loader of the frames, those of them that are shown, and loader of those whose ground truth is known."""
     in_order = partial(make_loader, batch_size=loading.batch_size, workers=loading.num_workers)
-    evaluation = EvalDataset(source, known, samples.height, samples.width, truth) if known else None
-    return TrainingSets(
-        train=loader,
-        validation=in_order(plain, collate=collate),
-        shown=collate([plain[i] for i in range(0, len(plain), -(-len(plain) // _SHOWN))]),
-        evaluation=in_order(evaluation, collate=eval_collate) if evaluation else None,
-        notes=tuple(notes),
-        record=record | {"validation_frames": len(spread)},
+    shown = collate([frames[i] for i in range(0, len(frames), -(-len(frames) // _SHOWN))])
+    evaluation = EvalDataset(frames.source, known, frames.height, frames.width, truth) if known else None
+    return (
+        in_order(frames, collate=collate),
+        shown,
+        in_order(evaluation, collate=eval_collate) if evaluation else None,
     )
 
 

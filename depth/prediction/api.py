@@ -17,6 +17,7 @@ from depth.prediction.pictures import as_picture, read_picture, resize_picture
 from depth.support.distributed import choose_device
 from depth.types import UserError
 
+_SQUEEZE = 1.25  # ratio of aspects from which it is worth a note
 METRES, UP_TO_SCALE = "metres", "up to scale"
 
 
@@ -67,6 +68,13 @@ class DepthModel:
         self.depth_net = trained.depth_net.to(device, memory_format=torch.channels_last)
         self.unit = METRES if scale is not None or trained.stereo else UP_TO_SCALE
         self.scale = scale or (trained.stereo_factor if trained.stereo else 1.0)
+
+    def note_on_shape(self, height: int, width: int) -> str | None:
+        """A line where the network sees pictures of this size squeezed by more than a quarter, else None."""
+        ratio = (width / height) / (self.width / self.height)
+        if max(ratio, 1 / ratio) <= _SQUEEZE:
+            return None
+        return f"note: {width}x{height} pictures are squeezed into the model's {self.width}x{self.height}"
 
     def predict(self, image: str | os.PathLike[str] | np.ndarray | Tensor) -> Prediction:
         """Depth of one image.

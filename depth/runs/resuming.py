@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from depth.runs.checkpoint import load_resumable
 from depth.options.config import Config, config_from_dict
-from depth.support.distributed import Process, any_rank, from_main
+from depth.runs.checkpoint import load_resumable
 from depth.runs.run_folder import read_run
+from depth.support.distributed import Process, any_rank, from_main
 from depth.types import UserError
 
 # What belongs to the machine and not to the run. A run's record may come from someone else: it does not choose where

@@ -15,11 +15,6 @@ from depth.types import UserError
 from tests.tiny_run import HEIGHT, WIDTH, save_run
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    return save_run(tmp_path_factory.mktemp("runs") / "run")
-
-
 def _images(count):
     return torch.rand(count, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(5))
 

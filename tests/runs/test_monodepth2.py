@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.original_layout import write_original
 
 from depth.build import load_trained
-from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2
 from depth.networks import build_depth_net
 from depth.networks.pose_net import PoseNet
+from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2
 from depth.types import UserError
+from tests.original_layout import write_original
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests.original_layout import write_original
 from PIL import Image
 
 from datasets.world.making import WorldSpec, ensure_world
 from depth.options.evaluate import EvaluationOptions
 from evaluate_depth import evaluate
+from tests.original_layout import write_original
 
 
 @pytest.fixture(scope="module")
