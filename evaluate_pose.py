@@ -68,7 +68,7 @@ def evaluate(options: PoseOptions) -> list[Result]:
         raise UserError(f"{model.path} has no pose network: it was trained with the other camera alone")
     print(f"model: {model.path}")
     refs = split_frames(place, options.eval_split, "test")
-    source = open_source(place.root, refs)
+    source = open_source(place, refs)
     print(select_available(source, refs, skip_missing=None)[1])
     device = choose_device(options.device)
     pose_net = model.pose_net.to(device)

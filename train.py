@@ -89,7 +89,7 @@ def train(config: Config, process: Process) -> bool:
     finished = trainer.fit()
     if process.is_main and config.data.learn_intrinsics and sets.shown is not None:
         shown = prepare(sets.shown, process.device)
-        print(_write_learned_camera(objective, shown, place.footage, folder / "camera.json"))
+        print(_write_learned_camera(objective, shown, place.own, folder / "camera.json"))
     if process.is_main:
         step = None if finished else trainer.progress.step
         print(_next_steps(config, folder, place, process.world_size, step), flush=True)
@@ -127,7 +127,7 @@ def _next_steps(config: Config, folder: Path, place: DataPlace, world_size: int,
     if stopped_at is not None:
         return f"stopped after step {stopped_at} and saved; go on with: {resume_command(config, folder, world_size)}"
     quoted = shlex.quote(str(folder))
-    if place.footage:
+    if place.own:
         return f"done: {folder}\npredict: python predict.py {shlex.quote(str(place.root))} --checkpoint {quoted}"
     return f"done: {folder}\nevaluate: python evaluate_depth.py --load_weights_folder {quoted}"
 
@@ -141,9 +141,9 @@ def _place(data: DataOptions, cache_dir: Path, process: Process) -> DataPlace:
 
 def _sized(data: DataOptions, place: DataPlace) -> DataOptions:
     """Footage has an aspect of its own: sides that were not given follow it."""
-    if place.footage is None:
+    if place.own is None:
         return data
-    height, width = training_size(place.footage.size, data.height, data.width)
+    height, width = training_size(place.own.size, data.height, data.width)
     return replace(data, height=height, width=width)
 
 

@@ -105,7 +105,7 @@ def measure(predictor: Predictor, place: DataPlace, part: Part, size: tuple[int,
     size: rows and columns of the predictor's input.
     """
     refs = split_frames(place, "synthetic", part)
-    source = open_source(place.root, refs)
+    source = open_source(place, refs)
     samples = EvalDataset(source, refs, *size, DepthMapGroundTruth(source))
     rows: dict[str, list[Any]] = {name: [] for name in ("name", *METRICS, *EXTRA)}
     for index, ref in enumerate(refs):
@@ -151,7 +151,7 @@ def gradients(config: Config, path: Path, place: DataPlace, device: torch.device
     data, size = config.data, config.train.batch_size
     offsets = tuple(offset for offset in data.frame_ids if offset)
     frames = FrameDataset(
-        open_source(place.root, refs), refs, data.height, data.width, offsets, data.use_stereo, augment=False
+        open_source(place, refs), refs, data.height, data.width, offsets, data.use_stereo, augment=False
     )
     found = []
     torch.manual_seed(0)  # of edits and of the auto-mask's noise
@@ -169,7 +169,7 @@ def constant_prior(config: Config, place: DataPlace, part: Part) -> dict[str, li
     """`measure` of the map that is the same for every image."""
     data = resolved(config).data
     refs = split_frames(place, "synthetic", "train")
-    source = open_source(place.root, refs)
+    source = open_source(place, refs)
     samples = EvalDataset(source, refs, data.height, data.width, DepthMapGroundTruth(source))
     size = (data.height, data.width)
     prior = ConstantPrior.fit((prepare_sample(samples[i], _PROTOCOL) for i in range(len(refs))), size)

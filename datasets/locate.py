@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.core.sources import OwnSource
 from datasets.footage.camera import CameraChoice
-from datasets.footage.video import Footage, open_footage
+from datasets.footage.video import open_footage
 from datasets.world.making import WorldSpec, ensure_world
 from depth.types import UserError
 
@@ -19,7 +20,7 @@ class DataPlace:
     root: Path
     kind: str  # "kitti", "synthetic" or "video"
     note: str  # one line for the top of the output
-    footage: Footage | None = None  # with "video"
+    own: OwnSource | None = None  # a source that divides its frames itself, instead of a split's file
 
 
 def default_cache_dir() -> Path:

@@ -14,8 +14,6 @@ from datasets.core.frames import EvalDataset
 from datasets.core.sampler import OnBadSample, make_loader
 from datasets.core.sources import FrameSource, select_available
 from datasets.core.splits import FrameRef, Part, find_split, load_split
-from datasets.kitti.ground_truth import GroundTruthKind, ground_truth_reader
-from datasets.kitti.layout import KittiRaw
 from datasets.locate import DataPlace
 from depth.types import EvalSample, UserError
 
@@ -25,8 +23,8 @@ def split_frames(place: DataPlace, split: str, part: Part) -> list[FrameRef]:
 
     Raises UserError for an unknown split, there too, or a malformed file.
     """
-    if place.footage is not None:
-        return place.footage.frames(part)
+    if place.own is not None:
+        return place.own.frames(part)
     find_split(split)  # a misspelt name is told from one that is not used
     return load_split(place.root / "splits" if place.kind == "synthetic" else split, part)
 
@@ -38,10 +36,12 @@ SOURCES: tuple[str, ...] = (
 )
 
 
-def open_source(root: Path, refs: list[FrameRef]) -> FrameSource:
+def open_source(place: DataPlace, refs: list[FrameRef]) -> FrameSource:
     """The first of SOURCES that recognises a folder and the frames that are wanted of it. Raises UserError."""
+    if place.own is not None:
+        return place.own
     kinds = map(pkgutil.resolve_name, SOURCES)
-    return next(kind for kind in kinds if kind.recognises(root, refs))(root)
+    return next(kind for kind in kinds if kind.recognises(place.root, refs))(place.root)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def evaluation_loader(
     samples: Samples,
     loading: Loading,
     *,
-    kind: GroundTruthKind,
+    kind: str | None,
     cache_dir: Path,
     collate: Callable[[Sequence[EvalSample]], Any],
     skip_missing: bool = False,
@@ -88,7 +88,7 @@ def evaluation_loader(
 
     Args:
         samples, loading: the images' size, and how they are batched; the loader has this process's share.
-        kind: ground truth, see `ground_truth_reader`.
+        kind: ground truth, see `FrameSource.ground_truth`.
         cache_dir: for ground truth made from scans.
         collate: runs in the loader's processes, so that what it drops never travels.
         skip_missing: go on with the frames that are there.
@@ -101,10 +101,10 @@ def evaluation_loader(
         UserError: an unknown split, or frames or ground truth that are missing without `skip_missing`.
     """
     refs = split_frames(place, split, part)
-    source = open_source(place.root, refs)
-    if not isinstance(source, KittiRaw):
-        raise UserError(f"--eval_split {split}: the odometry layout has no ground-truth depth")
-    truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
+    source = open_source(place, refs)
+    truth = source.ground_truth(kind, cache_dir / "ground_truth")
+    if truth is None:
+        raise UserError(f"--eval_split {split}: {source.root} has no ground-truth depth")
     kept, note = select_available(source, refs, (), skip_missing, also=truth.has)
     images = EvalDataset(source, kept, samples.height, samples.width, truth)
     loader = make_loader(images, loading.batch_size, collate, loading.num_workers, loading.rank, loading.world_size)

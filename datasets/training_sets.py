@@ -15,8 +15,7 @@ from datasets.core.frames import EvalDataset, FrameDataset, collate
 from datasets.core.sampler import make_loader, make_train_loader
 from datasets.core.sources import FrameSource, is_complete, select_available
 from datasets.core.splits import FrameRef, has_part
-from datasets.kitti.ground_truth import GroundTruth, ground_truth_reader
-from datasets.kitti.layout import KittiRaw
+from datasets.core.truth import GroundTruth
 from datasets.locate import DataPlace
 from datasets.sets import Loading, Samples, open_source, split_frames
 from depth.types import EvalSample, RawBatch, UserError
@@ -63,9 +62,9 @@ def training_sets(
     source, train, note = _training_frames(place, split, samples.needed, skip_missing)
     kept, val_note = _validation_frames(place, split, source, samples.needed, skip_missing)
     spread = _spread(kept, val_samples)
-    truth, known = _ground_truth(source, place, cache_dir, spread)
+    truth, known = _ground_truth(source, cache_dir, spread)
     frames = partial(_frames, source, samples=samples, loading=loading, frame_cache=frame_cache)
-    notes = (*(place.footage.notes() if place.footage else ()), f"training: {note}", f"validation: {val_note}")
+    notes = (*(place.own.notes() if place.own else ()), f"training: {note}", f"validation: {val_note}")
     record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
     loader = _train_loader(frames(train, augment=True), loading)
     if not spread:
@@ -139,21 +138,21 @@ def _frames(
 def _training_frames(
     place: DataPlace, split: str, needed: tuple[int, ...], skip_missing: bool
 ) -> tuple[FrameSource, list[FrameRef], str]:
-    if place.footage is not None:
-        refs = place.footage.frames("train", needed)
+    if place.own is not None:
+        refs = place.own.frames("train", needed)
         if not refs:
             raise UserError(f"{place.root}: no frame for training has neighbours at {needed}; give longer clips")
-        return place.footage, refs, f"{len(refs):,} frames with their neighbours"
+        return place.own, refs, f"{len(refs):,} frames with their neighbours"
     refs = split_frames(place, split, "train")
-    source = open_source(place.root, refs)
+    source = open_source(place, refs)
     return source, *select_available(source, refs, needed, skip_missing)
 
 
 def _validation_frames(
     place: DataPlace, split: str, source: FrameSource, needed: tuple[int, ...], skip_missing: bool
 ) -> tuple[list[FrameRef], str]:
-    if place.footage is not None:
-        refs = place.footage.frames("val", needed)
+    if place.own is not None:
+        refs = place.own.frames("val", needed)
         return refs, f"{len(refs):,} frames from the end of each clip" if refs else "the clips are too short for any"
     if place.kind != "synthetic" and not has_part(split, "val"):
         return [], "the split has none"
@@ -168,16 +167,15 @@ def _validation_frames(
 
 
 def _ground_truth(
-    source: FrameSource, place: DataPlace, cache_dir: Path, refs: list[FrameRef]
+    source: FrameSource, cache_dir: Path, refs: list[FrameRef]
 ) -> tuple[GroundTruth | None, list[FrameRef]]:
-    """Exact depth in the embedded world, lidar in KITTI raw, none in the odometry layout; the frames that have it.
+    """The source's own, None where it has none, and the frames that have it.
 
     Raises UserError where what is there cannot be right: it would end the training at the first validation.
     """
-    if not isinstance(source, KittiRaw):
+    truth = source.ground_truth(None, cache_dir / "ground_truth")
+    if truth is None:
         return None, []
-    kind = "dense" if place.kind == "synthetic" else "velodyne"
-    truth = ground_truth_reader(source, kind, cache_dir / "ground_truth")
     known = [ref for ref in refs if truth.has(ref)]
     for ref in known:
         truth.check(ref)

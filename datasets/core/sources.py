@@ -9,14 +9,18 @@ from typing import Protocol
 
 import numpy as np
 
-from datasets.core.splits import FrameRef
+from datasets.core.splits import FrameRef, Part
+from datasets.core.truth import GroundTruth
 from depth.types import UserError
 
 _DRIVES_LISTED = 10
 
 
 class FrameSource(Protocol):
-    """A folder of frames with calibration. Every method raises UserError for data that is absent or malformed."""
+    """A collection of frames with calibration. Every method raises UserError for data that is absent or malformed.
+
+    A reader inherits from it; the methods with a body are what a collection need not have.
+    """
 
     root: Path
 
@@ -47,6 +51,32 @@ class FrameSource(Protocol):
 
     def archive(self, folder: str) -> str:
         """What is to be downloaded for the frames of a folder, for messages."""
+        ...
+
+    def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth | None:
+        """The depth of its frames, None where it has none.
+
+        Args:
+            kind: which, where there are several (a Protocol's `ground_truth`); None is the collection's own.
+            cache: folder for what is made from other data, as from scans; None makes it each time.
+        """
+        return None
+
+
+class OwnSource(FrameSource, Protocol):
+    """A source that divides its frames itself, without a split's file."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of most of the images, pixels."""
+        ...
+
+    def frames(self, part: Part, offsets: tuple[int, ...] = ()) -> list[FrameRef]:
+        """The frames of a part that have a neighbour at each offset, in order."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the top of the output."""
         ...
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.core.sources import OwnSource
 from datasets.core.splits import FrameRef, Part
 from datasets.footage.camera import CameraChoice, PinholeCamera
 from datasets.footage.clips import Clip, read_clip
@@ -25,7 +26,7 @@ _LEAST_TO_DIVIDE = 12
 _SHORTEST = 3  # frames: a target and its neighbours
 
 
-class Footage:
+class Footage(OwnSource):
     """Clips that have been read, with their camera. A FrameSource; see datasets.core.sources.
 
     Args:

@@ -8,49 +8,23 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from datasets.core.images import image_size, read_depth_png
 from datasets.core.splits import FrameRef
 from datasets.kitti.calibration import CameraPair
-from datasets.kitti.layout import KittiRaw
 from depth.support.files import written_aside
 from depth.types import DepthPixels, UserError
+
+if TYPE_CHECKING:
+    from datasets.kitti.layout import KittiRaw  # whose ground truth this is
 
 # Part of every cache key: a change of what `velodyne_depth` computes, or of an entry's layout, needs a new number.
 _CODE_VERSION = 2
 _BYTES_PER_POINT = 16
 _MAX_SCAN_BYTES = 1 << 28
-
-
-class GroundTruth(Protocol):
-    """Depth per frame."""
-
-    def has(self, ref: FrameRef) -> bool:
-        """Whether there is ground truth for the frame."""
-        ...
-
-    def check(self, ref: FrameRef) -> None:
-        """Looks for faults that need no pixel read, before hours of training. Raises UserError for the first."""
-        ...
-
-    def __call__(self, ref: FrameRef) -> DepthPixels:
-        """The pixels that have one. Raises UserError where it is missing or malformed."""
-        ...
-
-
-GroundTruthKind = Literal["velodyne", "improved", "dense"]
-
-
-def ground_truth_reader(source: KittiRaw, kind: GroundTruthKind, cache: Path | None) -> GroundTruth:
-    """Ground truth of a source: "velodyne" is that of the eigen protocol, "improved" KITTI's annotated depth maps,
-    "dense" the embedded world's, which are stored like those.
-
-    `cache` is a folder for what is made from scans; None makes it each time.
-    """
-    return VelodyneGroundTruth(source, cache) if kind == "velodyne" else DepthMapGroundTruth(source)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from datasets.core.images import image_size
+from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
+from datasets.core.truth import GroundTruth
 from datasets.kitti.calibration import CameraPair, read_odometry_cameras, read_raw_cameras, read_raw_velodyne
+from datasets.kitti.ground_truth import DepthMapGroundTruth, VelodyneGroundTruth
 from depth.types import UserError
 
 _CAMERA = {"l": "2", "r": "3"}
@@ -24,7 +27,7 @@ _IMAGE_SUFFIXES = ("png", "jpg", "jpeg")
 _RAW_DRIVE = re.compile(r"([0-9]{4}_[0-9]{2}_[0-9]{2})_drive_[0-9]{4}_sync")
 
 
-class _Frames:
+class _Frames(FrameSource):
     """What the two layouts share: folder listings by frame number, each read once, and the calibration's answers.
 
     See datasets.core.sources.FrameSource.
@@ -140,6 +143,14 @@ class KittiRaw(_Frames):
         homes = [f"{top}{part}/{drive}" for top in ("", "data_depth_annotated/") for part in ("train", "val")]
         found = (self._find(f"{home}/{camera}", ref.frame, ("png",)) for home in (ref.folder, *homes))
         return next((path for path in found if path is not None), None)
+
+    def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth:
+        """ "velodyne", from the scans, is that of the eigen protocol, "improved" KITTI's annotated depth maps.
+
+        "dense", the embedded world's own, is stored like those. `cache` is for what is made from scans.
+        """
+        kind = kind or ("dense" if (self.root / "world.json").is_file() else "velodyne")
+        return VelodyneGroundTruth(self, cache) if kind == "velodyne" else DepthMapGroundTruth(self)
 
     def _image_folder(self, ref: FrameRef) -> str:
         return f"{ref.folder}/image_0{_CAMERA[ref.side]}/data"

@@ -20,7 +20,6 @@ from datasets.footage.camera import CameraChoice
 from datasets.footage.clips import encode_stored
 from datasets.footage.decoding import ClipFile, Video, find_clips, open_video
 from datasets.footage.motion import frames_apart
-from datasets.kitti.ground_truth import ground_truth_reader
 from datasets.kitti.layout import KittiOdometry, KittiRaw
 from depth.types import UserError
 
@@ -140,10 +139,10 @@ def _count_evaluation(facts: Facts, source: FrameSource, split: str | Path) -> N
     """Counts the test images that have ground truth, and looks for faults in it."""
     refs = [ref for ref in load_split(split, "test") if source.has(ref)]
     facts.evaluated = len(refs)
-    if not isinstance(source, KittiRaw):
-        return  # odometry is evaluated against poses
     improved = split_name(split) == "eigen_benchmark"
-    truth = ground_truth_reader(source, "improved" if improved else "velodyne", None)
+    truth = source.ground_truth("improved" if improved else "velodyne", None)
+    if truth is None:
+        return  # odometry is evaluated against poses
     known = [ref for ref in refs if truth.has(ref)]
     facts.evaluated = len(known)
     facts.counts.append(f"{len(known):,} with ground truth")

@@ -12,7 +12,6 @@ from datasets.kitti.calibration import Camera, CameraPair
 from datasets.kitti.ground_truth import (
     DepthMapGroundTruth,
     VelodyneGroundTruth,
-    ground_truth_reader,
     read_scan,
     velodyne_depth,
 )
@@ -114,7 +113,7 @@ def prepared(tmp_path):
 
 def test_ground_truth_of_a_frame_and_its_cache(tmp_path, monkeypatch):
     source, cache = prepared(tmp_path)
-    truth = ground_truth_reader(source, "velodyne", cache)
+    truth = source.ground_truth("velodyne", cache)
     depth = truth(REF).dense()
     # u = 19.5 and v = 11.5 round to even: 20 and 12, less one.
     assert depth.shape == (HEIGHT, WIDTH) and depth[11, 19] == np.float32(10.3)
@@ -187,7 +186,7 @@ def test_depth_maps_are_found_where_the_archives_put_them(tmp_path, home):
     folder = tmp_path / home / "proj_depth/groundtruth/image_02"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "0000000000.png"), np.full((HEIGHT, WIDTH), 512, np.uint16))
-    truth = ground_truth_reader(source, "improved", None)
+    truth = source.ground_truth("improved", None)
     assert isinstance(truth, DepthMapGroundTruth) and truth.has(REF)
     assert (truth(REF).dense() == 2.0).all()
     with pytest.raises(UserError, match="data_depth_annotated"):
