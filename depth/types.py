@@ -8,13 +8,15 @@ from __future__ import annotations
 import pickle
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
+
+IGNORE = 255  # class id of a pixel without a label
 
 
 class UserError(Exception):
@@ -38,7 +40,7 @@ def reason_of(error: Exception) -> str:
 
 
 class _TensorRecord:
-    """Moves every tensor field of a frozen dataclass; other fields are left alone."""
+    """Moves every tensor field of a frozen dataclass, also those of records inside it; other fields are left alone."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         return self._map(lambda t: t.to(device, non_blocking=non_blocking))
@@ -48,7 +50,45 @@ class _TensorRecord:
 
     def _map(self, function) -> Self:
         changes = {f.name: function(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
-        return replace(self, **changes)
+        inner = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), _TensorRecord)}
+        return replace(self, **changes, **{name: value._map(function) for name, value in inner.items()})
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a data set; K names, in the order of their ids."""
+
+    names: tuple[str, ...]
+    things: tuple[bool, ...]  # True: its objects are told apart
+    colours: tuple[tuple[int, int, int], ...]  # R, G, B in 0..255, for pictures
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of one image at one size, on the host; None where they were not asked for."""
+
+    semantics: np.ndarray | None = None  # uint8 (H,W): class ids, IGNORE where there is none
+    instances: np.ndarray | None = None  # int32 (H,W): tell the image's things apart; 0 elsewhere, and on crowds
+    depth: np.ndarray | None = None  # float32 (H,W), metres; 0 where there is none
+    normals: np.ndarray | None = None  # float32 (H,W,3), unit vectors in camera axes; 0 where there is none
+
+    def given(self) -> dict[str, np.ndarray]:
+        """The maps that are there, by name."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+@dataclass(frozen=True)
+class LabelMaps(_TensorRecord):
+    """Labels of a batch at the size of its images; None where they were not asked for."""
+
+    semantics: Tensor | None = None  # uint8 (B,H,W): class ids, IGNORE where there is none
+    instances: Tensor | None = None  # uint8 (B,H,W): 1, 2, ... tell an image's things apart; 0 elsewhere
+    depth: Tensor | None = None  # float32 (B,1,H,W), metres; 0 where there is none
+    normals: Tensor | None = None  # float32 (B,3,H,W), unit vectors in camera axes; 0 where there is none
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The record with every map as the function makes it."""
+        return self._map(function)
 
 
 @dataclass(frozen=True)
@@ -62,6 +102,7 @@ class RawBatch(_TensorRecord):
     jitter: Tensor  # float32 (B,4): brightness, contrast, saturation factors and hue shift; (1,1,1,0) leaves alone
     offsets: tuple[int, ...]  # N time offsets of the sources in frames; 0 is the other camera at the same time
     names: tuple[str, ...]  # B names for messages, "<folder> <frame> <side>"
+    labels: LabelMaps | None = None  # of the target, before the flip
 
 
 @dataclass(frozen=True)
@@ -76,6 +117,7 @@ class FrameBatch(_TensorRecord):
     stereo_from_target: Tensor  # float32 (B,4,4), metres; used for the sources whose offset is 0
     offsets: tuple[int, ...]  # N time offsets of the sources in frames; 0 is the other camera
     names: tuple[str, ...]  # B names
+    labels: LabelMaps | None = None  # of the target
 
     def parts(self, count: int) -> list[Self]:
         """The batch as at most `count` smaller ones, in order; the last one takes what is left."""
@@ -116,6 +158,15 @@ class EvalSample:
     image: Tensor  # uint8 (3,H,W) at the network's input size
     truth: DepthPixels
     name: str  # "<folder> <frame> <side>"
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """One labelled image to be evaluated, on the host."""
+
+    image: Tensor  # uint8 (3,H,W) at the network's input size
+    labels: Labels  # at the labels' own size
+    name: str
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from datasets.core.frames import NO_JITTER
+from datasets.core.labels import mirror_labels
 from depth.types import FrameBatch, RawBatch
 
 # Rec. 601 luma as torchvision rounds it.
@@ -19,8 +20,8 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
     """Moves a batch to the device, mirrors what is to be mirrored, and jitters the copies that the networks see.
 
     A mirrored sample has its frames mirrored, cx -> W - 1 - cx (pixel centres at integers), and its stereo transform
-    conjugated with diag(-1,1,1,1), so that geometry in the mirrored world is as consistent as before. A sample's
-    frames share their jitter. Where no sample has jitter, target_aug and sources_aug are target and sources.
+    conjugated with diag(-1,1,1,1), so that geometry in the mirrored world is as consistent as before, and its labels
+    mirrored with it. A sample's frames share their jitter. Where no sample has jitter, target_aug and sources_aug are target and sources.
 
     Args:
         raw: a batch on the host (on the device it works as well, but waits for it once).
@@ -49,6 +50,7 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
         stereo_from_target=stereo,
         offsets=raw.offsets,
         names=raw.names,
+        labels=None if moved.labels is None else mirror_labels(moved.labels, moved.flip),
     )
 
 

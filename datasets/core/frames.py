@@ -19,9 +19,10 @@ from torch.utils.data import default_collate
 
 from datasets.core.images import read_image, resize_image
 from datasets.core.intrinsics import resize_intrinsics
+from datasets.core.labels import resize_labels, stack_labels
 from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
-from depth.types import DepthPixels, EvalSample, RawBatch, UserError
+from depth.types import DepthPixels, EvalSample, Labels, RawBatch, UserError
 
 NO_JITTER = (1.0, 1.0, 1.0, 0.0)
 _IDENTITY = torch.eye(4)
@@ -38,6 +39,7 @@ class FrameSample:
     jitter: tuple[float, float, float, float]
     offsets: tuple[int, ...]
     name: str
+    labels: Labels | None = None  # of the target, at H x W
 
 
 def resize_view(image: Tensor, intrinsics: np.ndarray, height: int, width: int) -> tuple[Tensor, np.ndarray]:
@@ -91,6 +93,7 @@ class FrameDataset(torch.utils.data.Dataset):
         augment: draws flip and colour jitter, each for half of the samples.
         seed: of the draws.
         cache: the frames at (height, width), see datasets.core.cache.FrameCache; None reads the files.
+        labels: a target's labels at their own size; None has none.
 
     An item's key is (epoch, index), or an index, which means epoch 0. Raises UserError for frames that are missing,
     damaged, or do not fit their calibration.
@@ -107,13 +110,14 @@ class FrameDataset(torch.utils.data.Dataset):
         augment: bool = True,
         seed: int = 0,
         cache: FrameLookup | None = None,
+        labels: Callable[[FrameRef], Labels] | None = None,
     ) -> None:
         if 0 in offsets:
             raise ValueError("offset 0 is the target; the other camera is asked for with use_stereo")
         self.source, self.refs = source, list(refs)
         self.height, self.width = height, width
         self.offsets = offsets + ((0,) if use_stereo else ())
-        self.augment, self.seed, self.cache = augment, seed, cache
+        self.augment, self.seed, self.cache, self.labels = augment, seed, cache, labels
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -132,6 +136,7 @@ class FrameDataset(torch.utils.data.Dataset):
             jitter=jitter,
             offsets=self.offsets,
             name=ref.name,
+            labels=None if self.labels is None else resize_labels(self.labels(ref), self.height, self.width),
         )
 
     def _frame(self, ref: FrameRef) -> Tensor:
@@ -167,6 +172,11 @@ def draw_augmentation(seed: int, epoch: int, index: int) -> tuple[bool, tuple[fl
     return flip, (brightness, contrast, saturation, float(-0.1 + 0.2 * draws[5]))
 
 
+def draw_crop(seed: int, epoch: int, index: int) -> tuple[float, float, float]:
+    """Scale, row and column of a sample's window, each from [0,1): a pure function as `draw_augmentation`."""
+    return tuple(_STREAM.at(seed, epoch, index).random(9)[6:].tolist())  # the first six are flip and jitter
+
+
 class _Stream(threading.local):
     """Philox takes the place in its stream as a number, so a sample's draws need no draws before them.
 
@@ -200,6 +210,7 @@ def collate(samples: Sequence[FrameSample]) -> RawBatch:
         jitter=torch.from_numpy(np.array([s.jitter for s in samples], np.float32)),
         offsets=samples[0].offsets,
         names=tuple(s.name for s in samples),
+        labels=None if samples[0].labels is None else stack_labels([s.labels for s in samples]),
     )
 
 

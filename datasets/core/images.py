@@ -74,6 +74,30 @@ def read_depth_png(path: Path) -> np.ndarray:
     return np.asarray(image).astype(np.float32) / 256.0
 
 
+def read_ids(path: Path) -> np.ndarray:
+    """The numbers in a grey or palette PNG, 8 or 16 bit, as they are stored: int32 (H,W).
+
+    Raises UserError for anything else, and for a damaged file.
+    """
+    image = _load(_open(_read_bytes(path), path), path)
+    if image.format != "PNG" or image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
+        raise UserError(f"{path}: ids are a grey or palette PNG, this is {image.format} with mode {image.mode}")
+    return np.asarray(image).astype(np.int32)
+
+
+def read_colours16(path: Path) -> np.ndarray:
+    """A 16-bit RGB PNG as uint16 (H,W,3), which Pillow would round to 8 bits. Raises UserError for anything else."""
+    data = _read_bytes(path)
+    try:
+        _open(data, path).verify()  # the checksums: cv2 decodes what is lost to black
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except (cv2.error, *_DAMAGE) as error:
+        raise UserError(f"{path}: damaged or truncated ({_reason(error)}); replace or remove the file") from None
+    if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"{path}: not a 16-bit RGB PNG, or damaged")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
 def resize_image(image: Tensor, height: int, width: int) -> Tensor:
     """Antialiased Lanczos resize of uint8 (3,H0,W0) to contiguous uint8 (3,height,width).
 

@@ -38,7 +38,7 @@ class DriveWorld:
 
     def scene(self, time: float) -> Scene:
         """The surfaces at `time` seconds. Their ids are the same at all times."""
-        now = Surfaces(list(self.still.faces), list(self.still.quadrics))
+        now = Surfaces(list(self.still.faces), list(self.still.quadrics), self.still.things)
         for mover in self.movers:
             xy, heading = self.street.place(mover.start + mover.speed * time, mover.lateral)
             turned = heading if mover.speed > 0 else heading + np.pi

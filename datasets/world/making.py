@@ -12,7 +12,7 @@ a concurrent run leaves nothing half done.
     <world>/<date>/<drive>/image_02, image_03, oxts, velodyne_points    as KITTI
     <world>/<date>/<drive>/proj_depth/groundtruth/image_0[23]           dense exact depth, metres * 256
     <world>/<date>/<drive>/poses.txt               rows of 3x4 frame0_from_frame of camera 2, metres
-    <world>/<date>/<drive>/semantics/{class,normal,surface}_02          with labels=True, see datasets/world
+    <world>/<date>/<drive>/semantics/{class,instance,normal,surface}_02          with labels=True, see datasets/world
 """
 
 from __future__ import annotations

@@ -120,7 +120,8 @@ def crate(s: Surfaces, rng: np.random.Generator, at: At, size: tuple[float, floa
     length, width, height = size
     box = (-length / 2, length / 2, -width / 2, width / 2)
     side = masonry(rng) if rng.random() < 0.6 else plain(rng, paint(rng, (0.3, 0.9), (0.3, 0.9)), 0.11)
-    s.frustum(at, box, box, (base, base + height), (side, plain(rng, paint(rng, (0.1, 0.6), (0.3, 0.8)))), Class.BOX)
+    lid = plain(rng, paint(rng, (0.1, 0.6), (0.3, 0.8)))
+    s.frustum(at, box, box, (base, base + height), (side, lid), Class.BOX, s.begin_thing())
 
 
 def tree(s: Surfaces, rng: np.random.Generator, at: At, away: float, base: float, size: float) -> None:
@@ -159,7 +160,8 @@ def pole(s: Surfaces, rng: np.random.Generator, at: At, away: float, base: float
 
 
 def car(s: Surfaces, rng: np.random.Generator, at: At, kind: Class) -> None:
-    """A car, van or lorry heading along the local x axis, with a contact shadow."""
+    """A car, van or lorry heading along the local x axis, with a contact shadow, which is no part of the thing."""
+    thing = s.begin_thing()
     type_ = rng.choice(["car", "van", "lorry"], p=[0.74, 0.2, 0.06])
     length, width, belt, roof = {
         "car": (rng.uniform(3.7, 4.7), rng.uniform(1.65, 1.85), rng.uniform(0.85, 1.0), rng.uniform(1.4, 1.6)),
@@ -172,18 +174,19 @@ def car(s: Surfaces, rng: np.random.Generator, at: At, kind: Class) -> None:
     x0, x1, y0, y1 = hull = (-length / 2, length / 2, -width / 2, width / 2)
     shadow = np.array([[x0, y0, 0.01], [x1, y0, 0.01], [x1, y1, 0.01], [x0, y1, 0.01]])
     s.polygon(s.to_world(at, shadow), SHADOW, Class.ROAD if kind == Class.CAR else kind)
-    s.frustum(at, hull, hull, (0.2, belt), (body, plain(rng, colour)), kind)
+    s.frustum(at, hull, hull, (0.2, belt), (body, plain(rng, colour)), kind, thing)
     if type_ == "car":
         low = (x0 + 0.12 * length, x1 - 0.26 * length, y0 + 0.04, y1 - 0.04)
         high = (x0 + 0.22 * length, x1 - 0.42 * length, y0 + 0.2, y1 - 0.2)
-        s.frustum(at, low, high, (belt, roof), (GLASS, plain(rng, colour)), kind)
+        s.frustum(at, low, high, (belt, roof), (GLASS, plain(rng, colour)), kind, thing)
     else:
         cab = masonry(rng) if type_ == "lorry" else body
         low = (x0, x1 - 0.16 * length, y0, y1)
-        s.frustum(at, low, (x0, x1 - 0.2 * length, y0 + 0.05, y1 - 0.05), (belt, roof), (cab, plain(rng, colour)), kind)
+        high = (x0, x1 - 0.2 * length, y0 + 0.05, y1 - 0.05)
+        s.frustum(at, low, high, (belt, roof), (cab, plain(rng, colour)), kind, thing)
     for x in (x0 + 0.19 * length, x1 - 0.19 * length):
         for side in (y0 - 0.015, y1 + 0.015):
-            s.polygon(s.to_world(at, _wheel(x, side, 0.17 * roof + 0.06)), RUBBER, kind)
+            s.polygon(s.to_world(at, _wheel(x, side, 0.17 * roof + 0.06)), RUBBER, kind, thing)
 
 
 def _wheel(x: float, y: float, radius: float) -> np.ndarray:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-VERSION = 1  # raise it whenever the same spec would give other bytes: it is part of the cache key
+VERSION = 2  # raise it whenever the same spec would give other bytes: it is part of the cache key
 DATE = "2000_01_01"
 SPLITS = ("train", "val", "test")
 
@@ -36,7 +36,7 @@ class WorldSpec:
     val_drives: int = 3
     test_drives: int = 6
     frames_per_drive: int = 12  # at 10 Hz; at least 3, so that a frame has both neighbours
-    labels: bool = False  # also write class ids, normals and flat-surface ids
+    labels: bool = False  # also write class ids, things, normals and flat-surface ids
 
     def drives(self) -> list[Drive]:
         """All drives in the order of their numbers: train, val, test."""

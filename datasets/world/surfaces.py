@@ -54,6 +54,7 @@ class Face:
     vertices: np.ndarray  # (3..8, 3) metres
     material: Material
     kind: Class
+    thing: int = 0  # which car or box it belongs to, from 1; 0 for all else
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,18 @@ class Surfaces:
 
     faces: list[Face] = field(default_factory=list)
     quadrics: list[Quadric] = field(default_factory=list)
+    things: int = 0  # so many cars and boxes have been begun
 
-    def polygon(self, vertices: np.ndarray, material: Material, kind: Class) -> None:
-        """Adds a face from (n,3) vertices; degenerate ones are left out."""
+    def begin_thing(self) -> int:
+        """A number for a new car or box, from 1."""
+        self.things += 1
+        return self.things
+
+    def polygon(self, vertices: np.ndarray, material: Material, kind: Class, thing: int = 0) -> None:
+        """Adds a face from (n,3) vertices; degenerate ones are left out. `thing` as in `Face`."""
         normal = np.cross(vertices[1] - vertices[0], vertices[-1] - vertices[0])
         if np.linalg.norm(normal) > 1e-6:
-            self.faces.append(Face(vertices, material, kind))
+            self.faces.append(Face(vertices, material, kind, thing))
 
     def frustum(
         self,
@@ -91,6 +98,7 @@ class Surfaces:
         heights: tuple[float, float],
         materials: tuple[Material, Material],
         kind: Class,
+        thing: int = 0,
     ) -> None:
         """Adds four sides and a top between two rectangles.
 
@@ -100,14 +108,15 @@ class Surfaces:
             heights: of bottom and top above the road, metres.
             materials: of the sides and of the top.
             kind: class of all faces.
+            thing: as in `Face`.
         """
         low = self.to_world(at, _corners(bottom, heights[0]))
         high = self.to_world(at, _corners(top, heights[1]))
         for i in range(4):
             j = (i + 1) % 4
             side = [low[i], low[j], high[j]] if np.allclose(high[i], high[j]) else [low[i], low[j], high[j], high[i]]
-            self.polygon(np.array(side), materials[0], kind)
-        self.polygon(high, materials[1], kind)
+            self.polygon(np.array(side), materials[0], kind, thing)
+        self.polygon(high, materials[1], kind, thing)
 
     @staticmethod
     def to_world(at: tuple[np.ndarray, float], local: np.ndarray) -> np.ndarray:
@@ -149,6 +158,7 @@ class Scene:
     quadrics: tuple[Quadric, ...]
     materials: MaterialTable
     kinds: np.ndarray  # (N,) uint8 class per surface id
+    things: np.ndarray  # (N,) uint16 car or box per surface id; 0 for all else
     sun: np.ndarray  # (3,) unit vector towards the light
 
     @property
@@ -179,6 +189,7 @@ def build_scene(ground: tuple[Material, ...], surfaces: Surfaces, sun: np.ndarra
     light[[not m.shaded for m in materials]] = 1
     kinds = [Class.SKY, Class.ROAD, Class.KERB, Class.SIDEWALK, Class.TERRAIN]
     kinds += [f.kind for f in faces] + [q.kind for q in quadrics]
+    things = [0] * FIRST_FACE + [f.thing for f in faces] + [0] * len(quadrics)
     return Scene(
         vertices,
         np.array([len(f.vertices) for f in faces], dtype=int),
@@ -188,6 +199,7 @@ def build_scene(ground: tuple[Material, ...], surfaces: Surfaces, sun: np.ndarra
         tuple(quadrics),
         _material_table(materials, light),
         np.array(kinds, np.uint8),
+        np.array(things, np.uint16),
         sun,
     )
 

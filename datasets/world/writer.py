@@ -70,8 +70,9 @@ def _write_frame(folder: Path, rig: Rig, world: DriveWorld, frame: int, time: fl
 def _write_labels(
     folder: Path, name: str, view: View, scene: Scene, world: DriveWorld, world_from_camera: np.ndarray
 ) -> None:
-    """Class ids (8 bit), normals (16 bit, R, G, B = x, y, z in camera axes) and flat-surface ids (16 bit)."""
+    """Class ids (8 bit), things, normals (R, G, B = x, y, z in camera axes), flat-surface ids (16 bit each)."""
     _png(folder / f"class_02/{name}.png", view.kinds)
+    _png(folder / f"instance_02/{name}.png", scene.things[view.surface])
     normal = normals(view, scene, world, world_from_camera)
     coded = np.rint((normal + 1) * _NORMAL_SCALE).astype(np.uint16)
     coded[view.surface == 0] = 0

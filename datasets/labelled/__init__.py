@@ -1,0 +1,31 @@
+"""Labelled data sets: a reader a file, and what becomes of labels when their image is resized, cropped or mirrored.
+
+May import: depth/types.py, depth/support, datasets/core.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets.labelled.source import LabelledFolder
+from depth.support.parts import Parts, constructor_of
+
+# Name of --dataset -> reader.
+LABELLED: Parts = {
+    "synthetic": "datasets.labelled.world:WorldLabels",
+    "camvid": "datasets.labelled.camvid:CamVid",
+    "cityscapes": "datasets.labelled.cityscapes:Cityscapes",
+    "kitti_semantics": "datasets.labelled.kitti_semantics:KittiSemantics",
+    "vkitti2": "datasets.labelled.virtual_kitti:VirtualKitti",
+    "nyud": "datasets.labelled.nyud:Nyud",
+}
+
+
+def open_labelled(root: Path, dataset: str) -> LabelledFolder:
+    """The reader of a labelled data set. Raises UserError for an unknown name, and where the folder is not of it."""
+    return constructor_of(LABELLED, dataset, "labelled data set")(root)
+
+
+def recognise(root: Path) -> str | None:
+    """Which of LABELLED a folder is, by its layout; None for none of them."""
+    return next((name for name in LABELLED if constructor_of(LABELLED, name, "set").recognises(root)), None)

@@ -1,0 +1,91 @@
+"""NYUD-v2 for several tasks: 795 / 654 images with 40 classes, depth and normals, in either of the two releases."""
+
+from __future__ import annotations
+
+import colorsys
+from pathlib import Path
+
+import numpy as np
+
+from datasets.core.images import read_image
+from datasets.core.splits import Part
+from datasets.labelled.source import LabelledFolder, find_image, id_table, mapped_ids
+from depth.types import Classes, UserError, reason_of
+
+_NAMES = (
+    "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves curtain dresser "
+    "pillow mirror floor_mat clothes ceiling books refrigerator television paper towel shower_curtain box whiteboard "
+    "person night_stand toilet sink lamp bathtub bag other_structure other_furniture other_prop"
+).split()
+_COLOURS = tuple(
+    tuple(round(255 * v) for v in colorsys.hsv_to_rgb(k * 0.618 % 1, 0.4 + 0.2 * (k % 3), 0.95 - 0.2 * (k % 4)))
+    for k in range(40)
+)
+_TABLE = id_table(41, {label: label - 1 for label in range(1, 41)})
+
+
+class Nyud(LabelledFolder):
+    """<root>/{images,segmentation,depth,normals}/<name> with .jpg or .png images, and gt_sets/{train,val}.txt."""
+
+    classes = Classes(tuple(_NAMES), (False,) * 40, _COLOURS)
+    kinds = ("semantics", "depth", "normals")
+    wanted = {"train": 795, "val": 654}
+    download = "NYUDv2 for multi-task learning, with gt_sets/train.txt and val.txt (NYUD_MT.tgz or NYUDv2.tar.gz)"
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether the lists of names are there."""
+        return (root / "gt_sets" / "train.txt").is_file()
+
+    def images(self, part: Part) -> list[str]:
+        """The names of gt_sets/<part>.txt whose image is there; test is val, as in the field."""
+        path = self.root / "gt_sets" / f"{'val' if part == 'test' else part}.txt"
+        try:
+            names = path.read_text().split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {path}: {reason_of(error)}") from None
+        if any("/" in name or "\\" in name or name.startswith(".") for name in names):
+            raise UserError(f"{path} holds names that lead out of the data set")
+        return [name for name in names if self.image_path(name).is_file()]
+
+    def image_path(self, name: str) -> Path:
+        """images/<name>.jpg or .png."""
+        return find_image(self.root / "images" / name, (".jpg", ".png"))
+
+    def label_path(self, name: str, kind: str) -> Path:
+        """segmentation/<name>.png, depth/<name>.npy, normals/<name>.npy or .png."""
+        if kind == "semantics":
+            return self.root / "segmentation" / f"{name}.png"
+        return find_image(self.root / kind / name, (".npy", ".png") if kind == "normals" else (".npy",))
+
+    def read(self, name: str, kind: str) -> np.ndarray:
+        """As the field of Labels. Raises UserError for damaged files, labels above 40, and arrays of another shape."""
+        path = self.label_path(name, kind)
+        if kind == "semantics":
+            return mapped_ids(path, _TABLE, "NYUD's labels")
+        if kind == "depth":
+            depth = read_array(path, 2)
+            return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
+        if path.suffix == ".npy":
+            return unit_normals(read_array(path, 3))
+        return unit_normals(read_image(path).permute(1, 2, 0).numpy() / np.float32(127.5) - 1)
+
+
+def read_array(path: Path, dimensions: int) -> np.ndarray:
+    """A .npy file of numbers, (H,W) or (H,W,3), float32. Raises UserError for anything else."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged or no array: {reason_of(error)}") from None
+    array = array[..., 0] if dimensions == 2 and array.ndim == 3 and array.shape[2] == 1 else array
+    if array.ndim != dimensions or (dimensions == 3 and array.shape[2] != 3) or array.dtype.kind not in "fiu":
+        wanted = "(H,W)" if dimensions == 2 else "(H,W,3)"
+        raise UserError(f"{path} holds {array.dtype} of shape {array.shape}, not numbers {wanted}")
+    return array.astype(np.float32)
+
+
+def unit_normals(vectors: np.ndarray) -> np.ndarray:
+    """float32 (H,W,3): unit length, or 0 where a vector is too short to have a direction, or not finite."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    valid = np.isfinite(length) & (length > 0.5)
+    return np.where(valid, vectors / np.where(valid, length, 1), 0).astype(np.float32)
