@@ -4,9 +4,9 @@
     python -m datasets.check kitti_data --split eigen
     python -m datasets.check clip.mp4 --fov 65
 
-takes KITTI's raw and odometry layouts, an embedded world, a video, a folder of images, or a folder of clips. A split
-that has a test part alone is judged by that: by its images and their ground truth. Exit code 0: the training, or the
-evaluation, can start; 2: it cannot, and what is wrong is said.
+takes KITTI's raw and odometry layouts, an embedded world, a video, a folder of images, a folder of clips, or one of the
+labelled sets of datasets.labelled. A split that has a test part alone is judged by that: by its images and their
+ground truth. Exit code 0: the training, or the evaluation, can start; 2: it cannot, and what is wrong is said.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from datasets.core.sampler import default_workers
 from datasets.footage.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
 from datasets.footage.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
 from datasets.footage.video import training_size
+from datasets.labelled import recognise
 from datasets.tools.command import Parser, as_command
 from datasets.tools.facts import Facts, gather
+from datasets.tools.labelled import labelled_report
 from depth.types import UserError
 
 _PAIRS = 40  # looked at for motion
@@ -195,6 +197,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--fov {options.fov:g} is not between {MIN_FOV:g} and {MAX_FOV:g} degrees")
     if options.rate is not None and options.rate <= 0:
         raise UserError(f"--rate {options.rate:g} is not above 0")
+    labelled = recognise(options.path)
+    if labelled not in (None, "synthetic"):
+        lines, ready = labelled_report(options.path, labelled)
+        print(*lines, sep="\n")
+        return 0 if ready else 2
     facts = gather(options.path, options.split, choice, options.use_stereo)
     print(*report(facts, options.path, options.split, options.epochs, options.rate, given), sep="\n")
     return 0 if is_ready(facts) else 2

@@ -21,7 +21,8 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
 
     A mirrored sample has its frames mirrored, cx -> W - 1 - cx (pixel centres at integers), and its stereo transform
     conjugated with diag(-1,1,1,1), so that geometry in the mirrored world is as consistent as before, and its labels
-    mirrored with it. A sample's frames share their jitter. Where no sample has jitter, target_aug and sources_aug are target and sources.
+    mirrored with it. A sample's frames share their jitter. Where no sample has jitter, target_aug and sources_aug are
+    target and sources.
 
     Args:
         raw: a batch on the host (on the device it works as well, but waits for it once).

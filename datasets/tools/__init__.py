@@ -1,4 +1,4 @@
 """What the commands datasets.check, prepare and download share.
 
-May import: depth/types.py, datasets/core, datasets/kitti, datasets/footage.
+May import: depth/types.py, datasets/core, datasets/kitti, datasets/footage, datasets/labelled.
 """
