@@ -4,7 +4,7 @@ from torch import nn
 
 from depth.dejavu.crm import CRMS, ForwardCRM, RecursiveCRM, _condition, build_crm
 from depth.dejavu.dct import keep_band
-from depth.dejavu.edits import EDITS, build_edit
+from depth.dejavu.edits import build_edit
 from depth.types import UserError
 
 
@@ -33,9 +33,12 @@ def test_shape_and_gradients(name, channels):
     assert (prediction.grad.abs().sum((0, 2, 3)) > 0).all()
 
 
-@pytest.mark.parametrize("name", EDITS)
-def test_auto_follows_the_redaction(name):
-    kind = RecursiveCRM if name in ("pixels", "blocks", "spatial") else ForwardCRM
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [*((name, RecursiveCRM) for name in ("pixels", "blocks", "spatial"))]
+    + [(name, ForwardCRM) for name in ("checkerboard", "lowpass", "highpass", "bandstop", "middle", "none")],
+)
+def test_auto_follows_the_redaction(name, kind):
     assert isinstance(build_crm("auto", 1, build_edit(name).random), kind)
 
 
