@@ -96,7 +96,7 @@ def _config(machine: Machine, dejavu: DejaVuOptions) -> Config:
     return resolved(
         Config(
             data=DataOptions(height=machine.height, width=machine.width),
-            network=NetworkOptions(num_layers=machine.num_layers, weights_init="scratch"),
+            network=NetworkOptions(num_layers=machine.num_layers, encoder_weights="scratch"),
             dejavu=dejavu,
             train=TrainOptions(batch_size=machine.batch_size),
         )

@@ -17,6 +17,7 @@ from depth.dejavu.text import TextSupervision, load_text_supervision
 from depth.geometry import disparity_to_depth
 from depth.losses.perceptual import PerceptualLoss
 from depth.networks import build_depth_net, set_initial_disparity
+from depth.networks.encoder_weights import SCRATCH
 from depth.networks.pose_net import PoseNet
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
 from depth.options.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config, config_from_dict, resolved
@@ -31,12 +32,11 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
     Raises UserError where pretrained weights cannot be had or an option does not fit.
     """
     network, loss = config.network, config.loss
-    pretrained = network.weights_init == "pretrained"
-    depth_net = build_depth_net(network.depth_net, network.num_layers, 1, pretrained)
+    depth_net = build_depth_net(network.depth_net, network.depth_encoder, 1, network.encoder_weights)
     if network.initial_disparity is not None:
         set_initial_disparity(depth_net, network.initial_disparity)
     temporal = any(config.data.frame_ids)
-    pose_net = _pose_net(config, pretrained) if temporal else None
+    pose_net = _pose_net(config, network.pose_encoder_weights) if temporal else None
     options = PhotometricOptions(
         min_depth=network.min_depth,
         max_depth=network.max_depth,
@@ -63,12 +63,13 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
     )
 
 
-def _pose_net(config: Config, pretrained: bool) -> nn.Module:
+def _pose_net(config: Config, encoder_weights: str) -> nn.Module:
     network = config.network
     disparity = torch.tensor(network.initial_disparity or 0.5)  # without an option, a sigmoid's own start
     depth = disparity_to_depth(disparity, network.min_depth, network.max_depth).item()
     return PoseNet(
-        pretrained=pretrained,
+        network.pose_encoder,
+        encoder_weights,
         learn_intrinsics=config.data.learn_intrinsics,
         unit=STEREO_UNIT if config.data.use_stereo else 1.0,
         forward=network.initial_forward * depth,
@@ -154,12 +155,12 @@ def load_trained(place: Path) -> TrainedModel:
     state = load_checkpoint(path)
     config, networks = _config_of(state, path), _networks_of(state, path)
     network = config.network
-    depth_net = build_depth_net(network.depth_net, network.num_layers, 1, pretrained=False)
+    depth_net = build_depth_net(network.depth_net, network.depth_encoder)
     depth_net = _with_attention(depth_net, config)
     load_weights(depth_net, networks["depth"], "depth network", path)
     pose_net = None
     if "pose" in networks:
-        pose_net = _pose_net(config, pretrained=False)
+        pose_net = _pose_net(config, SCRATCH)
         load_weights(pose_net, networks["pose"], "pose network", path)
         pose_net.eval()
     return TrainedModel(
@@ -179,12 +180,12 @@ def load_trained(place: Path) -> TrainedModel:
 
 def _load_original(folder: Path) -> TrainedModel:
     weights = load_monodepth2(folder)
-    depth_net = build_depth_net("resnet", weights.num_layers, 1, pretrained=False)
+    depth_net = build_depth_net("resnet", f"resnet{weights.num_layers}")
     load_weights(depth_net, weights.depth, "depth network", folder)
     pose_net = None
     if weights.pose is not None:
         unit = STEREO_UNIT if weights.use_stereo else 1.0
-        pose_net = PoseNet(num_layers=weights.pose_num_layers, unit=unit)
+        pose_net = PoseNet(f"resnet{weights.pose_num_layers}", unit=unit)
         load_weights(pose_net, weights.pose, "pose network", folder)
         pose_net.eval()
     return TrainedModel(

@@ -9,6 +9,7 @@ import math
 
 from torch import nn
 
+from depth.networks.encoder_weights import SCRATCH
 from depth.support.parts import Parts, build_part
 
 # Constructors of modules from an image (B,3,H,W) in [0,1] to a DepthOutput.
@@ -19,19 +20,21 @@ DEPTH_NETS: Parts = {
 }
 
 
-def build_depth_net(name: str, num_layers: int = 18, num_channels: int = 1, pretrained: bool = False) -> nn.Module:
+def build_depth_net(
+    name: str, encoder: str = "resnet18", num_channels: int = 1, encoder_weights: str = SCRATCH
+) -> nn.Module:
     """A depth network: image (B,3,H,W) in [0,1] -> DepthOutput. It is told what it has a parameter for.
 
     Args:
         name: one of DEPTH_NETS.
-        num_layers: of a ResNet encoder, 18, 34, 50 or 101.
+        encoder: of `resnet`, the U-Net; see depth.networks.encoders.
         num_channels: prediction channels C, 1 for depth.
-        pretrained: ImageNet weights where the network has any; PackNet always starts from scratch.
+        encoder_weights: `pretrained`, `scratch` or a file; PackNet always starts from scratch.
 
     Raises:
-        UserError: unknown name or num_layers, or the pretrained weights cannot be had.
+        UserError: unknown name or encoder, or the encoder's weights cannot be had or belong to another network.
     """
-    values = {"num_layers": num_layers, "num_channels": num_channels, "pretrained": pretrained}
+    values = {"encoder": encoder, "num_channels": num_channels, "encoder_weights": encoder_weights}
     return build_part(DEPTH_NETS, name, "depth network", **values)
 
 

@@ -1,12 +1,13 @@
-"""Monodepth2's depth network: ResNet encoder and U-Net decoder."""
+"""Monodepth2's depth network: an encoder, a ResNet in theirs, and a U-Net decoder."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from depth.networks.depth_decoder import DepthDecoder
+from depth.networks.encoder_weights import SCRATCH
+from depth.networks.encoders import build_encoder
 from depth.networks.layers import check_image
-from depth.networks.resnet import ResNetEncoder
 from depth.types import DepthOutput
 
 # The decoder mirrors one pixel beyond the border of the encoder's last map, H/32 x W/32, so that has two at least.
@@ -17,17 +18,17 @@ class DepthNet(nn.Module):
     """Image -> disparities (Godard et al., ICCV 2019).
 
     Args:
-        num_layers: of the ResNet encoder, 18, 34, 50 or 101.
+        encoder: its name, see `build_encoder`.
         num_channels: prediction channels C, 1 for depth.
-        pretrained: encoder with ImageNet weights.
+        encoder_weights: `pretrained`, `scratch` or a file.
 
     Raises:
-        UserError: unknown num_layers, or the pretrained weights cannot be had.
+        UserError: unknown encoder, or its weights cannot be had or belong to another network.
     """
 
-    def __init__(self, num_layers: int = 18, num_channels: int = 1, pretrained: bool = False) -> None:
+    def __init__(self, encoder: str = "resnet18", num_channels: int = 1, encoder_weights: str = SCRATCH) -> None:
         super().__init__()
-        self.encoder = ResNetEncoder(num_layers, pretrained=pretrained)
+        self.encoder = build_encoder(encoder, weights=encoder_weights)
         self.decoder = DepthDecoder(self.encoder.channels, num_channels)
 
     def forward(self, image: Tensor) -> DepthOutput:

@@ -1,4 +1,4 @@
-"""Monodepth2's pose network: ResNet on two stacked frames, then four small convolutions.
+"""Monodepth2's pose network: an encoder on two stacked frames, then four small convolutions.
 
 A head for the camera's intrinsics, after Gordon et al., "Depth from Videos in the Wild", ICCV 2019, is added where
 asked for; without it the weights are Monodepth2's.
@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depth.networks.encoder_weights import SCRATCH
+from depth.networks.encoders import build_encoder
 from depth.networks.layers import Float32Conv2d, check_image
-from depth.networks.resnet import ResNetEncoder
 
 POSE_SCALE = 0.01  # starts training near the identity; the factor of Godard et al., ICCV 2019
 _WIDTH = 256
@@ -22,20 +23,20 @@ class PoseNet(nn.Module):
     """Pair of frames -> relative pose (Godard et al., ICCV 2019).
 
     Args:
-        num_layers: of the ResNet encoder, 18, 34, 50 or 101.
-        pretrained: encoder with ImageNet weights.
+        encoder: its name, see `build_encoder`.
+        encoder_weights: `pretrained`, `scratch` or a file.
         learn_intrinsics: adds the head that `pose_and_intrinsics` needs.
         unit: what translations are counted in, in the model's own; POSE_SCALE was chosen for a stereo baseline of 0.1.
         forward: how far the untrained network moves the camera forward, in the model's unit.
 
     Raises:
-        UserError: unknown num_layers, or the pretrained weights cannot be had.
+        UserError: unknown encoder, or its weights cannot be had or belong to another network.
     """
 
     def __init__(
         self,
-        num_layers: int = 18,
-        pretrained: bool = False,
+        encoder: str = "resnet18",
+        encoder_weights: str = SCRATCH,
         learn_intrinsics: bool = False,
         unit: float = 1.0,
         forward: float = 0.0,
@@ -43,7 +44,7 @@ class PoseNet(nn.Module):
         super().__init__()
         scale = torch.tensor([POSE_SCALE] * 3 + [POSE_SCALE * unit] * 3)
         self.register_buffer("scale", scale, persistent=False)
-        self.encoder = ResNetEncoder(num_layers, num_images=2, pretrained=pretrained)
+        self.encoder = build_encoder(encoder, 2, encoder_weights, last_only=True)
         self.squeeze = nn.Conv2d(self.encoder.channels[-1], _WIDTH, 1)
         self.conv1 = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
         self.conv2 = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)

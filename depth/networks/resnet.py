@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from depth.networks.encoder_weights import PRETRAINED, SCRATCH, fitted, read_weights
 from depth.support.pretrained import pretrained_state
 from depth.types import UserError
 
@@ -25,26 +28,27 @@ class ResNetEncoder(nn.Module):
 
     Args:
         num_layers: 18, 34, 50 or 101.
-        num_images: RGB images stacked in the input, M. With pretrained weights the first convolution's are
+        num_images: RGB images stacked in the input, M. With given weights the first convolution's are
             repeated M times and divided by M, so that M equal images give the features of one.
-        pretrained: ImageNet weights, from torch.hub's cache or its server; else torchvision's initialisation.
+        weights: `pretrained` (ImageNet, from torch.hub's cache or its server), `scratch` (torchvision's
+            initialisation), or a file with torchvision's keys.
 
     Raises:
-        UserError: unknown num_layers, or the pretrained weights cannot be had.
+        UserError: unknown num_layers, or the weights cannot be had or belong to another network.
 
-    `channels` holds the widths of the five maps.
+    `channels` holds the widths of the five maps, `strides` their strides.
     """
 
-    def __init__(self, num_layers: int, num_images: int = 1, pretrained: bool = False) -> None:
+    strides = (2, 4, 8, 16, 32)
+
+    def __init__(self, num_layers: int, num_images: int = 1, weights: str = SCRATCH) -> None:
         super().__init__()
         if num_layers not in _VARIANTS:
             raise UserError(f"no ResNet with {num_layers} layers; choose from {', '.join(map(str, _VARIANTS))}")
-        constructor, weights = _VARIANTS[num_layers]
-        network = constructor(weights=None)
-        if pretrained:
-            state = pretrained_state(weights, "ImageNet weights", "train with --weights_init scratch")
-            network.load_state_dict(state)
-        self.conv1 = network.conv1 if num_images == 1 else _widen(network.conv1, num_images, pretrained)
+        network = _VARIANTS[num_layers][0](weights=None)
+        if weights != SCRATCH:
+            _load(network, weights, num_layers)
+        self.conv1 = network.conv1 if num_images == 1 else _widen(network.conv1, num_images, weights != SCRATCH)
         self.bn1 = network.bn1
         self.relu = network.relu
         self.maxpool = network.maxpool
@@ -67,11 +71,27 @@ class ResNetEncoder(nn.Module):
         return [half, quarter, eighth, sixteenth, self.layer4(sixteenth)]
 
 
-def _widen(conv: nn.Conv2d, num_images: int, pretrained: bool) -> nn.Conv2d:
+def _load(network: models.ResNet, weights: str, num_layers: int) -> None:
+    if weights == PRETRAINED:
+        otherwise = "train with --encoder_weights scratch"
+        network.load_state_dict(pretrained_state(_VARIANTS[num_layers][1], "ImageNet weights", otherwise))
+        return
+    path = Path(weights)
+    state = fitted(read_weights(path), network.state_dict(), "fc.", path, f"resnet{num_layers}")
+    network.load_state_dict(state, strict=False)  # without the classifier, which is not kept
+
+
+def _widen(conv: nn.Conv2d, num_images: int, given: bool) -> nn.Conv2d:
     wide = nn.Conv2d(3 * num_images, conv.out_channels, kernel_size=7, stride=2, padding=3, bias=False)
     with torch.no_grad():
-        if pretrained:
+        if given:
             wide.weight.copy_(conv.weight.repeat(1, num_images, 1, 1) / num_images)
         else:
             nn.init.kaiming_normal_(wide.weight, mode="fan_out", nonlinearity="relu")
     return wide
+
+
+ResNet18 = partial(ResNetEncoder, num_layers=18)
+ResNet34 = partial(ResNetEncoder, num_layers=34)
+ResNet50 = partial(ResNetEncoder, num_layers=50)
+ResNet101 = partial(ResNetEncoder, num_layers=101)

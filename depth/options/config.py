@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from depth.networks.encoder_weights import PRETRAINED, SCRATCH, package_of
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
 from depth.options.fields import check
@@ -40,6 +41,7 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     groups = {}
     for group in fields(Config):
         given = values.get(group.name, {})
+        given = {_RENAMED.get((group.name, name), name): value for name, value in given.items()}
         known = {f.name: f for f in fields(group.default_factory)}
         unknown = sorted(map(_name, set(given) - set(known)))
         check(not unknown, f"config: unknown option {group.name}.{', '.join(unknown)}")
@@ -49,6 +51,10 @@ def config_from_dict(values: dict[str, Any]) -> Config:
             check(_fits(value, hints[name]), f"config: {group.name}.{name} cannot be {_shown(value)}")
         groups[group.name] = group.default_factory(**given)
     return Config(**groups)
+
+
+# Options of older records: (group, name) -> today's name.
+_RENAMED = {("network", "weights_init"): "encoder_weights"}
 
 
 def _name(name: object) -> str:
@@ -84,12 +90,12 @@ def _fits(value: Any, hint: Any) -> bool:
 _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "kitti": {
         "data": {"height": 192, "width": 640},
-        "network": {"weights_init": "pretrained", "initial_forward": 0.0},
+        "network": {"initial_forward": 0.0},
         "train": {"batch_size": 12, "num_epochs": 20, "learning_rate": 1e-4},
     },
     "synthetic": {
         "data": {"height": 64, "width": 224},
-        "network": {"weights_init": "scratch", "initial_disparity": 0.05, "initial_forward": 0.06},
+        "network": {"initial_disparity": 0.05, "initial_forward": 0.06},
         "train": {"batch_size": 4, "num_epochs": 6, "learning_rate": 2e-4},
     },
 }
@@ -115,10 +121,31 @@ def resolved(config: Config) -> Config:
     for name, limit in zip(("min_depth", "max_depth"), depth_range, strict=True):
         if getattr(config.network, name) is None:
             config = replace(config, network=replace(config.network, **{name: limit}))
+    network = _with_encoder_weights(config.network, config.data.dataset)
+    config = replace(config, network=network)
     if config.dejavu.lpips_weights is None:
-        trunk = "pretrained" if config.network.weights_init == "pretrained" else "random"
+        fetched = network.encoder_weights == PRETRAINED and not package_of(network.depth_encoder)
+        trunk = "pretrained" if fetched else "random"
         config = replace(config, dejavu=replace(config.dejavu, lpips_weights=trunk))
     train = config.train
     if train.scheduler_step_size is None:
         config = replace(config, train=replace(train, scheduler_step_size=max(1, train.num_epochs * 3 // 4)))
     return config
+
+
+def _with_encoder_weights(network: NetworkOptions, dataset: str) -> NetworkOptions:
+    """Nothing is fetched for the embedded world: there, only what comes with pip is pretrained."""
+
+    def usual(encoder: str) -> str:
+        return PRETRAINED if dataset != "synthetic" or package_of(encoder) else SCRATCH
+
+    depth, pose = network.encoder_weights, network.pose_encoder_weights
+    if pose is None:
+        pose = usual(network.pose_encoder) if depth is None else depth
+        same = network.depth_net == "resnet" and network.pose_encoder == network.depth_encoder
+        check(
+            pose in (PRETRAINED, SCRATCH) or same,
+            f"--encoder_weights {depth} is for {network.depth_encoder}: say with --pose_encoder_weights how "
+            f"{network.pose_encoder} begins: {PRETRAINED}, {SCRATCH} or a file",
+        )
+    return replace(network, encoder_weights=depth or usual(network.depth_encoder), pose_encoder_weights=pose)

@@ -58,8 +58,9 @@ class DejaVuOptions:
     lpips_net: Literal["alex", "squeeze", "vgg"] = "alex"
     """Trunk of LPIPS."""
     lpips_weights: Text = None
-    """pretrained, random, or a file with the trunk's state dict. Default: as --weights_init, so that scratch needs
-    no download; a random trunk still compares structure, but its distances are not LPIPS's."""
+    """pretrained, random, or a file with the trunk's state dict. Default: pretrained where the depth network's
+    encoder is fetched too, else random, so that nothing is; a random trunk still compares structure, but its distances
+    are not LPIPS's."""
 
     def __post_init__(self) -> None:
         low, high = self.edit_band

@@ -9,7 +9,7 @@ from depth.options.data import DataOptions
 def run_name(config: Config) -> str:
     """What is trained, as part of a folder's name: resnet18_attention_dejavu-spectral."""
     options = config.network
-    network = f"resnet{options.num_layers}" if options.depth_net == "resnet" else options.depth_net
+    network = options.depth_encoder.removeprefix("timm/") if options.depth_net == "resnet" else options.depth_net
     network += "_attention" if config.dejavu.dejavu_attention else ""
     return f"{network}_dejavu-{config.dejavu.edit}" if config.dejavu.dejavu else network
 

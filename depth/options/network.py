@@ -8,7 +8,12 @@ from typing import Annotated, Literal
 import tyro
 
 from depth.networks import DEPTH_NETS
-from depth.options.fields import Number, check
+from depth.options.fields import Number, Text, check
+
+EncoderWeights = Annotated[
+    str | None,
+    tyro.conf.arg(metavar="{pretrained,scratch,FILE}", help_behavior_hint="", aliases=("--weights_init",)),
+]
 
 
 @dataclass(frozen=True)
@@ -16,13 +21,22 @@ class NetworkOptions:
     """The networks."""
 
     depth_net: Literal[tuple(DEPTH_NETS)] = "resnet"
-    """Depth network: ResNet U-Net (Monodepth2), PackNet01, or a slim PackNet for small machines."""
+    """Depth network: the U-Net of Monodepth2 on the --encoder, PackNet01, or a slim PackNet for small machines."""
+    encoder: Text = None
+    """Encoder of the depth network resnet: resnet18, resnet34, resnet50, resnet101, or timm/NAME, any network of timm
+    that gives feature maps, e.g. timm/convnext_tiny; needs the extra encoders. Default: the ResNet of --num_layers."""
     num_layers: Literal[18, 34, 50, 101] = 18
-    """Layers of the depth network's ResNet encoder; the pose network's has 18."""
-    weights_init: Annotated[Literal["pretrained", "scratch"] | None, tyro.conf.arg(metavar="{pretrained,scratch}")] = (
-        None
-    )
-    """Encoders from ImageNet or at random. Default: pretrained (scratch on the embedded world)."""
+    """Layers of the depth network's ResNet encoder."""
+    encoder_weights: EncoderWeights = None
+    """How the depth network's encoder begins: pretrained on ImageNet (from torchvision's or timm's server; those of
+    timm/tf_efficientnet_lite0 come with pip, extra lite), from scratch, or from a file, .pth or .safetensors.
+    --weights_init, Monodepth2's name, is the same flag. Default: pretrained (scratch on the embedded world, unless they
+    come with pip)."""
+    pose_encoder: str = "resnet18"
+    """Encoder of the pose network, by the same names."""
+    pose_encoder_weights: Text = None
+    """How the pose network's encoder begins: pretrained, scratch, or a file; weights for one image are spread over two.
+    Default: as --encoder_weights where that is given, else by the rule above."""
     scales: tuple[int, ...] = (0, 1, 2, 3)
     """Decoder scales that take part in the loss."""
     min_depth: Number = None
@@ -49,6 +63,14 @@ class NetworkOptions:
             f"--num_layers {self.num_layers} belongs to --depth_net resnet; {self.depth_net} has one size",
         )
         check(
+            self.depth_net == "resnet" or self.encoder is None,
+            f"--encoder {self.encoder} belongs to --depth_net resnet; {self.depth_net} has its own",
+        )
+        check(
+            self.encoder is None or self.num_layers == 18,
+            f"--num_layers {self.num_layers} and --encoder {self.encoder} both choose the encoder: give one of them",
+        )
+        check(
             self.initial_disparity is None or 0 < self.initial_disparity < 1, "--initial_disparity lies between 0 and 1"
         )
         limits = [limit for limit in (0, self.min_depth, self.max_depth) if limit is not None]
@@ -57,3 +79,8 @@ class NetworkOptions:
             len(self.scales) > 0 and self.scales[0] == 0 and sorted(set(self.scales) & {0, 1, 2, 3}) == [*self.scales],
             "--scales are some of 0 1 2 3, in order, with 0",
         )
+
+    @property
+    def depth_encoder(self) -> str:
+        """The name of the depth network's encoder."""
+        return self.encoder or f"resnet{self.num_layers}"

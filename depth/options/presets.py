@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from depth.networks.encoders import check_encoder
 from depth.options.config import Config
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
@@ -31,8 +32,8 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
     """The flags of train.py, with --preset's defaults under them.
 
     Raises:
-        UserError: a flag or a value that is not known, a preset for a run that is resumed, or options of the DejaVu
-            branch without it.
+        UserError: a flag or a value that is not known, an encoder too, a preset for a run that is resumed, or options
+            of the DejaVu branch without it.
         SystemExit: after --help.
     """
     config = parse(Config, description, arguments)
@@ -41,4 +42,6 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
             raise UserError("--preset has no place beside --resume: a run goes on with its own options")
         config = parse(Config, description, arguments, PRESETS[config.train.preset])
     config.dejavu.check_used()
+    for encoder in (config.network.depth_encoder, config.network.pose_encoder):
+        check_encoder(encoder)
     return config

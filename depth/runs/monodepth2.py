@@ -51,8 +51,8 @@ class Monodepth2Weights:
     height: int  # of the network's input, pixels
     width: int  # of the network's input, pixels
     use_stereo: bool  # trained with the other camera; its unit is then 5.4 m, the baseline being 0.1
-    depth: dict[str, Tensor]  # state dict of networks.DepthNet(num_layers)
-    pose: dict[str, Tensor] | None  # state dict of networks.PoseNet(pose_num_layers); None where there is none
+    depth: dict[str, Tensor]  # state dict of networks.DepthNet(f"resnet{num_layers}")
+    pose: dict[str, Tensor] | None  # state dict of networks.PoseNet, likewise; None where there is none
     pose_num_layers: int | None  # of the pose network's ResNet
 
 

@@ -32,7 +32,7 @@ def networks(kind):
     torch.manual_seed(0)
     if kind == "small":
         return SmallDepthNet(), SmallPoseNet()
-    return build_depth_net("resnet", 18), PoseNet(num_layers=18)
+    return build_depth_net("resnet"), PoseNet()
 
 
 def batch_of(numbers, dtype, height=64, width=96):

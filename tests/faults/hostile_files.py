@@ -71,7 +71,8 @@ def npy():
 def small_config():
     return resolved(
         Config(
-            data=DataOptions(dataset="synthetic", height=64, width=96), network=NetworkOptions(weights_init="scratch")
+            data=DataOptions(dataset="synthetic", height=64, width=96),
+            network=NetworkOptions(encoder_weights="scratch"),
         )
     )
 

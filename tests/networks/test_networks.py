@@ -20,9 +20,9 @@ def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _on_meta(name: str, num_layers: int = 18, num_channels: int = 1) -> nn.Module:
+def _on_meta(name: str, encoder: str = "resnet18", num_channels: int = 1) -> nn.Module:
     with torch.device("meta"):
-        return build_depth_net(name, num_layers, num_channels)
+        return build_depth_net(name, encoder, num_channels)
 
 
 def _scene(height: int = 64, width: int = 96, batch: int = 2, channels: int = 3) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_depth_net_has_the_published_number_of_parameters(num_layers, whole, cla
         decoder += _conv(widths[-1] if level == 4 else levels[level + 1], width, 3)
         decoder += _conv(width + (widths[level - 1] if level else 0), width, 3)
     decoder += sum(_conv(width, 1, 3) for width in levels[:4])
-    count = _parameters(_on_meta("resnet", num_layers))
+    count = _parameters(_on_meta("resnet", f"resnet{num_layers}"))
     assert count == whole - classifier + decoder
     assert round(count / 1e6, 1) == published_millions
 
@@ -228,5 +228,5 @@ def test_a_net_without_heads_cannot_be_given_an_initial_disparity():
 def test_unknown_names_list_the_choices():
     with pytest.raises(UserError, match="unknown depth network 'vgg'; choose one of: resnet, packnet, packnet_slim"):
         build_depth_net("vgg")
-    with pytest.raises(UserError, match="no ResNet with 20 layers; choose from 18, 34, 50, 101"):
-        build_depth_net("resnet", num_layers=20)
+    with pytest.raises(UserError, match="unknown encoder 'resnet20'; did you mean .*resnet50"):
+        build_depth_net("resnet", "resnet20")

@@ -40,7 +40,7 @@ def hub(tmp_path, monkeypatch):
 def test_weights_that_cannot_be_had_are_one_line_that_says_what_to_do(hub):
     start = time.monotonic()
     with pytest.raises(UserError) as caught:
-        build_depth_net("resnet", 18, pretrained=True)
+        build_depth_net("resnet", encoder_weights="pretrained")
     message = str(caught.value)
     assert time.monotonic() - start < 5
     assert "\n" not in message
@@ -48,7 +48,7 @@ def test_weights_that_cannot_be_had_are_one_line_that_says_what_to_do(hub):
         "resnet18-f37072fd.pth",
         str(hub),
         "download.pytorch.org",
-        "--weights_init scratch",
+        "--encoder_weights scratch",
         "service not known",
     ):
         assert part in message
@@ -58,15 +58,18 @@ def test_weights_that_cannot_be_had_are_one_line_that_says_what_to_do(hub):
 
 def test_damaged_weights_are_named(hub):
     (hub / "resnet18-f37072fd.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match="resnet18-f37072fd.pth are damaged.*--weights_init scratch"):
-        PoseNet(pretrained=True)
+    with pytest.raises(UserError, match="resnet18-f37072fd.pth are damaged.*--encoder_weights scratch"):
+        PoseNet(encoder_weights="pretrained")
 
 
 def test_pretrained_weights_arrive_and_two_equal_frames_count_as_one(hub):
     torch.manual_seed(0)
     reference = models.resnet18()
     torch.save(reference.state_dict(), hub / "resnet18-f37072fd.pth")
-    depth, pose = build_depth_net("resnet", 18, pretrained=True).eval(), PoseNet(pretrained=True).eval()
+    depth, pose = (
+        build_depth_net("resnet", encoder_weights="pretrained").eval(),
+        PoseNet(encoder_weights="pretrained").eval(),
+    )
     for name, value in reference.state_dict().items():
         if not name.startswith("fc."):
             assert torch.equal(depth.encoder.state_dict()[name], value)

@@ -28,7 +28,7 @@ def config(tmp_path, **data):
     )  # fmt: skip
     return Config(
         data=options,
-        network=NetworkOptions(weights_init="scratch"),
+        network=NetworkOptions(encoder_weights="scratch"),
         train=TrainOptions(batch_size=2, max_steps=2),
         log=LogOptions(log_dir=str(tmp_path / "runs"), model_name="run", log_frequency=1),
     )
