@@ -25,7 +25,7 @@ class DataPlace:
 
 def default_cache_dir() -> Path:
     """$DEJAVU_CACHE, else ~/.cache/dejavu-depth."""
-    return Path(os.environ.get("DEJAVU_CACHE") or Path.home() / ".cache" / "dejavu-depth")
+    return Path(os.environ.get("DEJAVU_CACHE") or "~/.cache/dejavu-depth").expanduser()
 
 
 def find_data(data_path: str | None, dataset: str, cache_dir: Path, world: WorldSpec = WorldSpec()) -> DataPlace:
@@ -44,7 +44,7 @@ def find_data(data_path: str | None, dataset: str, cache_dir: Path, world: World
         return _given(Path(data_path), dataset, "--data_path")
     if dataset != "synthetic":
         if variable := os.environ.get("KITTI_DATA"):  # an empty one is none, as with $DEJAVU_CACHE
-            return _given(Path(variable), dataset, "$KITTI_DATA")
+            return _given(Path(variable).expanduser(), dataset, "$KITTI_DATA")
         if Path("kitti_data").is_dir():
             return _given(Path("kitti_data"), dataset, "./kitti_data")
     why = "" if dataset == "synthetic" else "no --data_path, $KITTI_DATA or ./kitti_data: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,11 +119,14 @@ def _build_text(config: Config) -> TextSupervision:
 def build_optimizer(
     config: Config, objective: nn.Module
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Adam over everything that learns, and a learning rate that falls to a tenth every scheduler_step_size epochs."""
+    """Adam over everything that learns, and a learning rate that falls to a tenth every scheduler_step_size epochs.
+
+    With 0 epochs it never falls.
+    """
     train = config.train
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, train.learning_rate, fused=True)
-    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size, 0.1)
+    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size or sys.maxsize, 0.1)
 
 
 @dataclass(frozen=True)

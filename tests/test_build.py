@@ -25,15 +25,16 @@ def test_gamma_weighs_both_image_terms():
     assert weights["cyclic"] == weights["text"] == 0
 
 
-def test_the_learning_rate_falls_to_a_tenth():
-    train = TrainOptions(learning_rate=1e-3, scheduler_step_size=2, num_epochs=3)
+@pytest.mark.parametrize(("epochs", "expected"), [(2, [1e-3, 1e-3, 1e-4]), (0, [1e-3, 1e-3, 1e-3])])
+def test_the_learning_rate_falls_to_a_tenth_or_never(epochs, expected):
+    train = TrainOptions(learning_rate=1e-3, scheduler_step_size=epochs, num_epochs=3)
     optimizer, scheduler = build_optimizer(make_config(train=train), nn.Linear(1, 1))
     rates = []
     for _ in range(3):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert rates == pytest.approx([1e-3, 1e-3, 1e-4])
+    assert rates == pytest.approx(expected)
 
 
 def test_trained_networks_are_for_inference(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from depth.support.files import read_text
 from depth.types import UserError
 
 _KEYS = ("fx", "fy", "cx", "cy", "width", "height")
@@ -44,9 +45,7 @@ def read_intrinsics(path: Path) -> CameraFile:
     Raises UserError naming the file and the entry that is missing or makes no sense.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"cannot read the intrinsics {path}: {error.strerror}") from None
+        values = json.loads(read_text(path, "the intrinsics"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(values, dict):

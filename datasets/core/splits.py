@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from depth.support.files import read_text
 from depth.types import UserError
 
 Part = Literal["train", "val", "test"]
@@ -93,10 +94,7 @@ def split_name(name_or_file: str | Path) -> str:
 
 def parse_split(path: Path) -> list[FrameRef]:
     """Reads one split file. Raises UserError with file and line number for anything that is not in the notation."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a byte order mark in front
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the split file {path}: {error}") from None
+    text = read_text(path, "the split file")
     refs: list[FrameRef] = []
     for number, line in enumerate(text.split("\n"), start=1):
         words = line.split("#", 1)[0].split()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from depth.support.files import read_text
 from depth.types import UserError
 
 # Lines of KITTI's files whose value is no list of numbers.
@@ -129,13 +130,7 @@ def read_odometry_cameras(path: Path, size: tuple[int, int]) -> CameraPair:
 
 def _read(path: Path) -> _Calibration:
     """Parses `key: numbers` lines; `read_*` then ask for what they need."""
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise UserError(f"{path}: too large for a calibration file")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise UserError(f"cannot read the calibration {path}: {reason}") from None
+    text = read_text(path, "the calibration", _MAX_FILE_BYTES)
     calibration = _Calibration(path, {}, {})
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():

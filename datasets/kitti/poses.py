@@ -13,9 +13,9 @@ from torch import Tensor
 from datasets.core.frames import load_view
 from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
+from depth.support.files import read_text
 from depth.types import UserError
 
-_MAX_FILE_BYTES = 1 << 28
 # KITTI prints seven digits, so that its matrices are rotations to about 1e-6.
 _ROTATION_TOLERANCE = 1e-3
 
@@ -43,12 +43,7 @@ def read_poses(path: Path) -> np.ndarray:
     Raises:
         UserError: the file cannot be read, or a row is not a rigid transform (with file and line).
     """
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise UserError(f"{path} is too large for a file of poses")
-        lines = path.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the poses {path}: {getattr(error, 'strerror', None) or error}") from None
+    lines = read_text(path, "the poses").splitlines()
     poses = np.tile(np.eye(4), (len(lines), 1, 1))
     for number, line in enumerate(lines, start=1):
         try:

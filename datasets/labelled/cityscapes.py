@@ -10,6 +10,7 @@ import numpy as np
 from datasets.core.images import read_ids
 from datasets.core.splits import Part
 from datasets.labelled.source import LabelledFolder, id_table, list_images, mapped_ids
+from depth.support.files import read_text
 from depth.types import Classes, UserError
 
 _IDS = (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)  # the label ids that are trained on, in their order
@@ -88,9 +89,7 @@ def instance_numbers(ids: np.ndarray, path: Path) -> np.ndarray:
 def read_camera(path: Path) -> tuple[float, float]:
     """Baseline in metres and fx in pixels. Raises UserError where the file is missing or malformed."""
     try:
-        camera = json.loads(path.read_text())
+        camera = json.loads(read_text(path, "the camera"))
         return float(camera["extrinsic"]["baseline"]), float(camera["intrinsic"]["fx"])
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} does not hold extrinsic.baseline and intrinsic.fx") from None

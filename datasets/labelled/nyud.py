@@ -10,6 +10,7 @@ import numpy as np
 from datasets.core.images import read_image
 from datasets.core.splits import Part
 from datasets.labelled.source import LabelledFolder, find_image, id_table, mapped_ids
+from depth.support.files import read_text
 from depth.types import Classes, UserError, reason_of
 
 _NAMES = (
@@ -40,10 +41,7 @@ class Nyud(LabelledFolder):
     def images(self, part: Part) -> list[str]:
         """The names of gt_sets/<part>.txt whose image is there; test is val, as in the field."""
         path = self.root / "gt_sets" / f"{'val' if part == 'test' else part}.txt"
-        try:
-            names = path.read_text().split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read {path}: {reason_of(error)}") from None
+        names = read_text(path, "the list").split()
         if any("/" in name or "\\" in name or name.startswith(".") for name in names):
             raise UserError(f"{path} holds names that lead out of the data set")
         return [name for name in names if self.image_path(name).is_file()]

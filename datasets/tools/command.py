@@ -5,16 +5,27 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn, ParamSpec
 
+from depth.support.files import at_home
 from depth.types import UserError
 
 Arguments = ParamSpec("Arguments")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser, and those of its subcommands, whose complaint is a UserError: one line, without the usage."""
+    """An argument parser, and those of its subcommands, whose complaint is a UserError: one line, without the usage.
+
+    Paths may begin with ~, see `at_home`.
+    """
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """The arguments, by default the command line's, and those that are not known; parse_args asks it too."""
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args([at_home(argument) for argument in given], namespace)
 
     def error(self, message: str) -> NoReturn:
         """Called for flags and values that are not known. Raises UserError."""

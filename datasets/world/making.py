@@ -56,7 +56,7 @@ def ensure_world(root: Path | None = None, spec: WorldSpec = DEFAULT_WORLD, prog
         UserError: a spec out of range, or a cache that cannot be written or is full.
     """
     _check(spec)
-    root = Path(root or os.environ.get("DEJAVU_CACHE") or Path.home() / ".cache" / "dejavu-depth").absolute()
+    root = Path(root or os.environ.get("DEJAVU_CACHE") or "~/.cache/dejavu-depth").expanduser().absolute()
     final = root / spec.folder_name()
     if (final / "world.json").is_file():
         return final

@@ -22,17 +22,18 @@ class LogOptions:
     load_weights_folder: Text = None
     """A run, a checkpoint or an original Monodepth2 folder whose weights are the start."""
     log_frequency: int = 25
-    """Steps between scalars in TensorBoard."""
+    """Steps between scalars in TensorBoard; 0: never, and no alarms either."""
     image_frequency: Integer = None
-    """Steps between pictures of the fixed validation frames. Default: once an epoch."""
+    """Steps between pictures of the fixed validation frames. Default: once an epoch. 0: never."""
     checkpoint_minutes: float = 10.0
     """Longest time between checkpoints in minutes; the end of an epoch writes one too."""
     val_samples: int = 400
     """Validation samples after each epoch, spread evenly over the split; 0 uses all."""
 
     def __post_init__(self) -> None:
-        check(self.log_frequency > 0, "--log_frequency is a number of steps")
-        check(self.image_frequency is None or self.image_frequency > 0, "--image_frequency is a number of steps")
+        for name in ("log_frequency", "image_frequency"):
+            steps = getattr(self, name)
+            check(steps is None or steps >= 0, f"--{name} {steps} is not 0 (never) or a number of steps")
         check(self.val_samples >= 0, "--val_samples is 0 or more")
         check(self.checkpoint_minutes >= 0, "--checkpoint_minutes is 0 or more")
         name = self.model_name

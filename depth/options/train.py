@@ -31,7 +31,7 @@ class TrainOptions:
     learning_rate: Number = None
     """Adam's step size. Default: 1e-4 (2e-4 on the embedded world, where nothing is pretrained)."""
     scheduler_step_size: Integer = None
-    """Epochs after which the learning rate falls to a tenth. Default: three quarters of the epochs."""
+    """Epochs after which the learning rate falls to a tenth; 0: never. Default: three quarters of the epochs."""
     seed: int = 0
     """Seed of every random draw; runs on a CPU repeat bit by bit."""
     device: Text = None
@@ -54,9 +54,11 @@ class TrainOptions:
     batch kept in <run>/bad_steps."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "num_epochs", "max_steps", "scheduler_step_size"):
+        for name in ("batch_size", "num_epochs", "max_steps"):
             value = getattr(self, name)
             check(value is None or value > 0, f"--{name} {value} is not a positive number")
+        epochs = self.scheduler_step_size
+        check(epochs is None or epochs >= 0, f"--scheduler_step_size {epochs} is not 0 (never) or a number of epochs")
         check(0 <= self.seed < 2**32, f"--seed {self.seed} is not from 0 to 2^32 - 1")
         check(self.learning_rate is None or self.learning_rate > 0, "--learning_rate is above 0")
         check(self.clip_grad_norm >= 0, "--clip_grad_norm is 0 or more")

@@ -42,9 +42,10 @@ def load_model(path: str | os.PathLike[str], device: str | None = None, scale: f
     Raises:
         UserError: there is no checkpoint, it is damaged, the device is not there, or scale is not above 0.
     """
-    if not Path(path).exists():
+    place = Path(path).expanduser()
+    if not place.exists():
         raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {path}")
-    return DepthModel(load_trained(Path(path)), choose_device(device), scale)
+    return DepthModel(load_trained(place), choose_device(device), scale)
 
 
 class DepthModel:
@@ -87,7 +88,7 @@ class DepthModel:
             UserError: the file cannot be read, or the array is no image.
         """
         is_path = isinstance(image, str | os.PathLike)
-        picture = read_picture(Path(image)) if is_path else as_picture(image)
+        picture = read_picture(Path(image).expanduser()) if is_path else as_picture(image)
         resized = resize_picture(picture, self.height, self.width)
         inverse_depth = self.inverse_depth(resized[None])[0]
         return full_size(inverse_depth, picture.shape[0], picture.shape[1], self.scale, self.unit)

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import torch
 
-from depth.support.files import write_file
+from depth.support.files import read_text, write_file
 from depth.types import UserError
 
 try:
@@ -119,11 +119,11 @@ def claim_run(folder: Path) -> IO[str]:
 
 def read_run(folder: Path) -> dict[str, Any]:
     """The record of a run. Raises UserError where there is none or it cannot be read."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is not a run: it has no config.json")
     try:
-        record = json.loads((folder / "config.json").read_text())
-    except FileNotFoundError:
-        raise UserError(f"{folder} is not a run: it has no config.json") from None
-    except (OSError, ValueError, RecursionError) as error:
+        record = json.loads(read_text(folder / "config.json", "the record"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{folder}/config.json cannot be read: {error}") from None
     if not isinstance(record, dict):
         raise UserError(f"{folder}/config.json is not a run's record")

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import docstring_parser
 import tyro
 
+from depth.support.files import at_home
 from depth.support.host import keep_freed_memory
 from depth.types import UserError
 
@@ -27,7 +28,7 @@ def parse(
     arguments: Sequence[str] | None = None,
     default: Options | None = None,
 ) -> Options:
-    """Flags -> an instance of the dataclass `options`, every field a flag without its group's prefix.
+    """Flags -> an instance of the dataclass `options`, every field a flag without its group's prefix; see `at_home`.
 
     Args:
         options: a dataclass with documented fields.
@@ -39,14 +40,15 @@ def parse(
         UserError: a flag or a value that is not known, or an empty value, in one line.
         SystemExit: after --help.
     """
-    _refuse_empty(sys.argv[1:] if arguments is None else arguments)
+    given = [at_home(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    _refuse_empty(given)
     _flow_help(options)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
                 tyro.conf.OmitArgPrefixes[options],
-                args=list(arguments) if arguments is not None else None,
+                args=given,
                 description=description,
                 default=tyro.MISSING_NONPROP if default is None else default,
                 config=(tyro.conf.FlagCreatePairsOff,),

@@ -14,6 +14,43 @@ from pathlib import Path
 from depth.types import UserError
 
 _STALE_SECONDS = 3600.0
+_MAX_TEXT_BYTES = 1 << 28
+
+
+def at_home(argument: str) -> str:
+    """An argument of a command line with its leading ~ expanded, where it is a path or --flag=path.
+
+    A shell does so for `--out ~/x` and not for `--out=~/x`. What only begins like a home, as ~x, is left alone.
+    """
+    flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    is_home = value == "~" or (value.startswith("~") and "/" in value)
+    return flag + equals + (os.path.expanduser(value) if is_home else value)
+
+
+def read_text(path: Path, what: str, most: int = _MAX_TEXT_BYTES) -> str:
+    """The text of a file in UTF-8, a byte order mark left out, its lines ended by \\n.
+
+    Args:
+        path: the file.
+        what: it is called in messages, e.g. "the split file".
+        most: bytes that such a file may have.
+
+    Raises:
+        UserError: the file cannot be read, is too large, or is in another encoding.
+    """
+    try:
+        if path.stat().st_size > most:
+            raise UserError(f"{what} {path} is too large: more than {most:,} bytes")
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {what} {path}: {error.strerror or error}") from None
+    # Windows' editors call UTF-16 "Unicode". Without its mark it shows by a zero in every other byte.
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or content.count(0) * 3 > len(content):
+        raise UserError(f"{what} {path} is in UTF-16: save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        raise UserError(f"{what} {path} is not in UTF-8: save it as UTF-8, if it is a text at all") from None
 
 
 def write_file(path: Path, content: bytes | memoryview, flush: bool = True) -> None:

@@ -19,8 +19,8 @@ class Settings:
     clip_grad_norm: float = 0.0
     freeze_norm: bool = False
     max_bad_steps: int = 10
-    log_frequency: int = 25  # steps
-    image_frequency: int | None = None  # steps; None: at the end of an epoch
+    log_frequency: int = 25  # steps; 0: never
+    image_frequency: int | None = None  # steps; None: at the end of an epoch; 0: never
     checkpoint_minutes: float = 10.0
     all_parameters_used: bool = True  # False where the loss leaves out some, which several processes must know
 

@@ -135,7 +135,7 @@ class Trainer:
     def _look(self, means: StepMeans, bar: tqdm) -> None:
         """Scalars, alarms and pictures where this step is due."""
         step, settings = self.progress.step, self.settings
-        if step % settings.log_frequency == 0 and means.steps:
+        if settings.log_frequency and step % settings.log_frequency == 0 and means.steps:
             values = means.read() | {"learning_rate": self.optimizer.param_groups[0]["lr"]}
             self.monitor.scalars(values | {"bad/steps": self.bad_steps.count}, step)
             self.monitor.watch(values, step)
@@ -188,7 +188,7 @@ class Trainer:
         return f"; validation {figures}{' (best)' if best else ''}"
 
     def _show(self) -> None:
-        if self.validation is not None and self.process.is_main:
+        if self.validation is not None and self.process.is_main and self.settings.image_frequency != 0:
             self.monitor.pictures(self.validation.pictures(), self.progress.step)
             self._set_train()
 

@@ -77,7 +77,7 @@ def test_incomplete_calibration_names_the_file(tmp_path):
     with pytest.raises(UserError, match="cannot read"):
         read_raw_velodyne(tmp_path / "absent.txt")
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not a text file"):
+    with pytest.raises(UserError, match="is in UTF-16: save it as UTF-8"):
         read_raw_velodyne(path)
 
 

@@ -46,7 +46,9 @@ def test_flags_reach_the_config():
         ("--model_name a/b", ["--model_name"]),
         ("--model_name ..", ["--model_name"]),
         ("--seed -1", ["--seed"]),
-        ("--image_frequency 0", ["--image_frequency"]),
+        ("--image_frequency -1", ["--image_frequency -1", "0 (never)"]),
+        ("--log_frequency -1", ["--log_frequency -1", "0 (never)"]),
+        ("--scheduler_step_size -1", ["--scheduler_step_size -1", "0 (never)"]),
     ],
 )
 def test_a_bad_flag_is_one_line_that_names_it(line, words):
