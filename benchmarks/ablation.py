@@ -23,9 +23,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ablation_cell import Part, constant_prior, measure_cell, settings_of, train_cell
-from benchmarks.ablation_grids import GRIDS, Cell
-from benchmarks.ablation_table import COLUMNS, difference, figure, markdown, seed_means
+from benchmarks.cells.cell import Part, constant_prior, measure_cell, settings_of, train_cell
+from benchmarks.cells.grids import GRIDS, Cell
+from benchmarks.cells.table import COLUMNS, difference, figure, markdown, seed_means
+from benchmarks.record import as_json, write_record
 from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import split_frames
 from datasets.tools.command import Parser
@@ -137,7 +138,7 @@ def run_grid(plan: Plan, common: Config, place: DataPlace, process: Process) -> 
             return False
         result = measure_cell(config, folder / "run", place, plan.part, process.device)
         result |= {"cell": cell.name, "seed": seed, "part": plan.part, "train_seconds": seconds}
-        write_file(folder / f"result_{plan.part}.json", _json(result))
+        write_file(folder / f"result_{plan.part}.json", as_json(result))
     return True
 
 
@@ -181,9 +182,8 @@ def write_tables(plan: Plan, common: Config, place: DataPlace) -> list[str]:
         f"mean ± standard deviation over seeds. Machine: {'; '.join(machines)}."
     )
     stem = plan.out / f"{plan.grid}_{plan.part}"
-    write_file(stem.with_suffix(".md"), markdown(title, note, plan.cells, results, prior).encode())
     record = _record(plan, common, results) | {"constant_prior": _means([prior])}
-    write_file(stem.with_suffix(".json"), _json(record))
+    write_record(stem, record, markdown(title, note, plan.cells, results, prior))
     drawn = figure(stem.with_suffix(".png"), title, plan.cells, results)
     lines = [f"table: {stem}.md", f"results: {stem}.json"]
     lines.append(f"figure: {stem}.png" if drawn else "no figure: it needs matplotlib, pip install -e '.[bench]'")
@@ -216,19 +216,6 @@ def _record(plan: Plan, common: Config, results: Mapping[str, Sequence[dict[str,
 
 def _means(results: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return {metric: seed_means(results, metric) for metric in COLUMNS}
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(_finite(value), indent=1, allow_nan=False).encode()
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for NaN, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ It needs no data and no download, and writes JSON and a Markdown table to benchm
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -23,13 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # started as a file, the repository's root is not on the path
     sys.path.insert(0, str(ROOT))
 
-from benchmarks import limits, loading, scoring, steps  # noqa: E402
-from benchmarks.timing import Row, markdown  # noqa: E402
+from benchmarks.record import write_record  # noqa: E402
+from benchmarks.timings import limits, loading, scoring, steps  # noqa: E402
+from benchmarks.timings.timing import Row, markdown  # noqa: E402
 from depth.options.fields import Integer, Text, check  # noqa: E402
 from depth.runs.run_folder import versions  # noqa: E402
 from depth.support.cli import parse, run  # noqa: E402
 from depth.support.distributed import choose_device  # noqa: E402
-from depth.support.files import write_file  # noqa: E402
 
 Part = Literal["limits", "loader", "step", "end_to_end", "evaluation", "inference"]
 
@@ -105,9 +104,7 @@ def main() -> None:
     if gpu:
         record["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
     base = Path(options.out) / f"throughput_{_plain(record['versions']['machine'])}{'_quick' if options.quick else ''}"
-    base.parent.mkdir(parents=True, exist_ok=True)
-    write_file(base.with_suffix(".json"), json.dumps(record, indent=2).encode())
-    write_file(base.with_suffix(".md"), (markdown(rows) + "\n").encode())
+    write_record(base, record, markdown(rows) + "\n")
     if options.profile:
         _profile(machine, base)
     print(f"wrote {base}.json and .md")

@@ -69,7 +69,7 @@ def _shown(value: Any) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of an option's type; the types are those in options.py and dejavu_options.py."""
+    """Whether a plain value is of an option's type; the types are those in this room."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:  # a tensor, which a checkpoint may hold anywhere, cannot be compared
         return isinstance(value, str | int) and value in arguments

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ablation, ablation_cell
-from benchmarks.ablation_grids import GRIDS, Cell
-from benchmarks.ablation_table import difference, markdown, seed_means
+from benchmarks import ablation
+from benchmarks.cells import cell as one_cell
+from benchmarks.cells.grids import GRIDS, Cell
+from benchmarks.cells.table import difference, markdown, seed_means
 from datasets.world.making import WorldSpec, ensure_world
 from depth.options.config import Config
 from depth.runs.checkpoint import load_checkpoint
@@ -130,7 +131,7 @@ def test_a_grid_is_run_kept_and_resumed(world, small_grid, tmp_path, monkeypatch
     assert all(0 <= v for v in result["per_image"]["texture_energy"] if not math.isnan(v))
 
     # Nothing is trained again, neither for the same part nor for another; a result that was lost is measured again.
-    monkeypatch.setattr(ablation_cell, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(one_cell, "train", lambda *_: pytest.fail("trained again"))
     (tmp_path / "cells" / "plain-seed0" / "result_test.json").unlink()
     ablation.main(line)
     ablation.main([*line, "--part", "val"])
@@ -147,7 +148,7 @@ def test_an_interrupted_run_goes_on(world, tmp_path, monkeypatch):
     place = ablation.find_data(config.data.data_path, "synthetic", tmp_path)
     config = ablation.common_config(config, plan, place)
     process = ablation.Process(0, 1, torch.device("cpu"))
-    assert ablation_cell.train_cell(config, tmp_path / "at_once", process) > 0
+    assert one_cell.train_cell(config, tmp_path / "at_once", process) > 0
     step, steps = Trainer.step, []
 
     def interrupted(self, batch):
@@ -157,10 +158,10 @@ def test_an_interrupted_run_goes_on(world, tmp_path, monkeypatch):
         return step(self, batch)
 
     monkeypatch.setattr(Trainer, "step", interrupted)
-    assert ablation_cell.train_cell(config, tmp_path / "in_two", process) is None
-    assert math.isnan(ablation_cell.train_cell(config, tmp_path / "in_two", process))
+    assert one_cell.train_cell(config, tmp_path / "in_two", process) is None
+    assert math.isnan(one_cell.train_cell(config, tmp_path / "in_two", process))
     assert steps == [0, 1]
-    path, count = ablation_cell.last_checkpoint(tmp_path / "in_two" / "run")
-    whole, _ = ablation_cell.last_checkpoint(tmp_path / "at_once" / "run")
+    path, count = one_cell.last_checkpoint(tmp_path / "in_two" / "run")
+    whole, _ = one_cell.last_checkpoint(tmp_path / "at_once" / "run")
     ours, theirs = load_checkpoint(path)["objective"], load_checkpoint(whole)["objective"]
     assert count == 2 and all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from benchmarks import loading, steps
-from benchmarks.reference import ReferenceSamples, reference_loss
+from benchmarks.timings import loading, steps
+from benchmarks.timings.reference import ReferenceSamples, reference_loss
 from depth.build import build_objective
 from depth.options.dejavu import DejaVuOptions
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.timing import Timing, markdown, measure
+from benchmarks.timings.timing import Timing, markdown, measure
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.reference import ReferenceSamples
-from benchmarks.timing import Row, measure
+from benchmarks.timings.reference import ReferenceSamples
+from benchmarks.timings.timing import Row, measure
 from datasets.core.cache import open_cache
 from datasets.core.frames import FrameDataset
 from datasets.core.images import read_image, resize_image

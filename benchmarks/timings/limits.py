@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.steps import QUICK, Machine, make_step, random_batch
-from benchmarks.timing import Row, measure
+from benchmarks.timings.steps import QUICK, Machine, make_step, random_batch
+from benchmarks.timings.timing import Row, measure
 
 
 def limit_rows(machine: Machine, seconds: float) -> list[Row]:

@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from benchmarks.reference import reference_step
-from benchmarks.timing import Row, measure
+from benchmarks.timings.reference import reference_step
+from benchmarks.timings.timing import Row, measure
 from datasets.core.augment import prepare
 from depth.build import build_objective, build_optimizer
 from depth.losses.photometric import min_reprojection

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.timing import Row, measure
+from benchmarks.timings.timing import Row, measure
 from depth.evaluation.metrics import evaluate_split
 from depth.evaluation.protocols import PROTOCOLS, prepare_sample
 from depth.types import DepthPixels, EvalSample

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ablation_grids import Cell
+from benchmarks.cells.grids import Cell
 from depth.evaluation.analysis import mean_and_spread, paired_difference
 
-# A cell's results, one a seed, as ablation_cell.measure_cell leaves them.
+# A cell's results, one a seed, as benchmarks.cells.cell.measure_cell leaves them.
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 COLUMNS = {

@@ -1,0 +1,1 @@
+"""What ablation.py runs: grids of settings, a cell of one, tables of differences."""

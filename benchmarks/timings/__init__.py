@@ -1,0 +1,1 @@
+"""What throughput.py measures: limits of the machine, loading, steps, scoring, beside the method as first published."""
