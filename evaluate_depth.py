@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from datasets.core.splits import Part, split_name
-from datasets.locate import DataPlace, default_cache_dir, find_data
+from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
 from datasets.sets import Loading, Samples, evaluation_loader
 from depth.build import load_trained
 from depth.evaluation.metrics import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
@@ -78,7 +78,7 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
         raise UserError("--save_pred_disps and --ext_disp_to_eval take one process: leave out torchrun")
     say = print if process.is_main else _silent
     place, split, protocol = _data(options)
-    say(place.note)
+    say(*([place.note, *place.own.notes()] if place.own else [place.note]), sep="\n")
     source = _stored(options) if options.ext_disp_to_eval else _model(options, process.device)
     say(f"model: {source.path}")
     images = _images(options, place, protocol, source.size, "test")
@@ -111,16 +111,19 @@ def _cache_dir(options: EvaluationOptions) -> Path:
 
 def _data(options: EvaluationOptions) -> tuple[DataPlace, str, Protocol]:
     """Where the frames are, what the split is called, and how it is evaluated."""
-    named = split_name(options.eval_split)  # an unknown split is an error on the embedded world too
-    kind = "synthetic" if options.eval_split == "synthetic" else "kitti"
-    place = find_data(options.data_path, kind, _cache_dir(options))
+    if options.dataset == "frames":
+        place = find_manifest(options.data_path, options.skip_missing)
+        return place, f"{place.root.stem}_{options.eval_split or 'test'}", PROTOCOLS["frames"]
+    split = options.eval_split or "eigen"
+    named = split_name(split)  # an unknown split is an error on the embedded world too
+    place = find_data(options.data_path, "synthetic" if split == "synthetic" else "kitti", _cache_dir(options))
     if place.kind == "synthetic":
         return place, "synthetic", PROTOCOLS["synthetic"]
     # A split of the user's own is evaluated as eigen is, against the scans.
     return place, named, PROTOCOLS["eigen_benchmark" if named == "eigen_benchmark" else "eigen"]
 
 
-def _silent(_line: str) -> None:
+def _silent(*_lines: str, sep: str = "") -> None:
     """What the processes print that are not the main one."""
 
 
@@ -196,7 +199,7 @@ def _images(
     """A part of the split, or this process's share of it."""
     loader, count, in_split, note = evaluation_loader(
         place,
-        options.eval_split,
+        options.eval_split or ("test" if place.own else "eigen"),
         Samples(*size),
         Loading(
             options.batch_size,
@@ -208,7 +211,7 @@ def _images(
         cache_dir=_cache_dir(options),
         collate=partial(prepare_batch, protocol=protocol),
         skip_missing=options.skip_missing,
-        part=part,
+        part=options.eval_split or part if place.own else part,
     )
     hidden = True if process and not process.is_main else None
 

@@ -20,9 +20,10 @@ import torch
 from torch import nn
 
 from datasets.core.augment import prepare
+from datasets.core.sources import OwnSource
 from datasets.footage.camera import CameraChoice, PinholeCamera, write_camera
-from datasets.footage.video import Footage, training_size
-from datasets.locate import DataPlace, default_cache_dir, find_data, find_footage
+from datasets.footage.video import training_size
+from datasets.locate import DataPlace, default_cache_dir, find_data, find_footage, find_manifest
 from datasets.sets import Loading, Samples
 from datasets.training_sets import TrainingSets, training_sets
 from depth.build import build_objective, build_optimizer, load_into
@@ -127,12 +128,15 @@ def _next_steps(config: Config, folder: Path, place: DataPlace, world_size: int,
     if stopped_at is not None:
         return f"stopped after step {stopped_at} and saved; go on with: {resume_command(config, folder, world_size)}"
     quoted = shlex.quote(str(folder))
-    if place.own:
+    if place.kind == "video":
         return f"done: {folder}\npredict: python predict.py {shlex.quote(str(place.root))} --checkpoint {quoted}"
-    return f"done: {folder}\nevaluate: python evaluate_depth.py --load_weights_folder {quoted}"
+    data = f" --dataset frames --data_path {shlex.quote(str(place.root))}" if place.kind == "frames" else ""
+    return f"done: {folder}\nevaluate: python evaluate_depth.py --load_weights_folder {quoted}{data}"
 
 
 def _place(data: DataOptions, cache_dir: Path, process: Process) -> DataPlace:
+    if data.dataset == "frames":
+        return find_manifest(data.data_path, data.skip_missing)
     if data.dataset != "video":
         return find_data(data.data_path, data.dataset, cache_dir)
     choice = CameraChoice(Path(data.intrinsics) if data.intrinsics else None, data.fov, data.learn_intrinsics)
@@ -140,7 +144,7 @@ def _place(data: DataOptions, cache_dir: Path, process: Process) -> DataPlace:
 
 
 def _sized(data: DataOptions, place: DataPlace) -> DataOptions:
-    """Footage has an aspect of its own: sides that were not given follow it."""
+    """Footage and manifests have an aspect of their own: sides that were not given follow it."""
     if place.own is None:
         return data
     height, width = training_size(place.own.size, data.height, data.width)
@@ -191,11 +195,11 @@ def _validation(
 
 
 def _protocol(place: DataPlace) -> Protocol:
-    return PROTOCOLS["synthetic" if place.kind == "synthetic" else "eigen"]
+    return PROTOCOLS.get(place.kind, PROTOCOLS["eigen"])
 
 
 def _write_learned_camera(
-    objective: SelfSupervisedObjective, batch: FrameBatch, footage: Footage | None, path: Path
+    objective: SelfSupervisedObjective, batch: FrameBatch, footage: OwnSource | None, path: Path
 ) -> str:
     """Writes the camera that is predicted for these frames, for the footage's size where there is footage."""
     objective.eval()

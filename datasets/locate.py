@@ -9,6 +9,7 @@ from pathlib import Path
 from datasets.core.sources import OwnSource
 from datasets.footage.camera import CameraChoice
 from datasets.footage.video import open_footage
+from datasets.manifest.source import Manifest
 from datasets.world.making import WorldSpec, ensure_world
 from depth.types import UserError
 
@@ -18,7 +19,7 @@ class DataPlace:
     """A folder of frames and what it is called in every file that is written."""
 
     root: Path
-    kind: str  # "kitti", "synthetic" or "video"
+    kind: str  # "kitti", "synthetic", "video" or "frames"
     note: str  # one line for the top of the output
     own: OwnSource | None = None  # a source that divides its frames itself, instead of a split's file
 
@@ -60,6 +61,22 @@ def _given(path: Path, dataset: str, origin: str) -> DataPlace:
     if dataset == "synthetic":
         raise UserError(f"{origin} {path} holds no embedded world (no world.json)")
     return DataPlace(path, dataset, f"dataset: {dataset} in {path} ({origin})")
+
+
+def find_manifest(data_path: str, skip_missing: bool = False) -> DataPlace:
+    """The frames of a manifest, which is read from end to end.
+
+    Args:
+        data_path: the file.
+        skip_missing: leaves lines out whose files are not there.
+
+    Raises:
+        UserError: it is no file, or anything in it is wrong.
+    """
+    path = Path(data_path)
+    if not path.is_file():
+        raise UserError(f"--data_path {path} is not a file: --dataset frames takes a manifest, see docs/MANIFEST.md")
+    return DataPlace(path, "frames", f"dataset: frames of {path}", Manifest(path, skip_missing))
 
 
 def find_footage(

@@ -13,13 +13,15 @@ from torch.utils.data import DataLoader
 from datasets.core.frames import EvalDataset
 from datasets.core.sampler import OnBadSample, make_loader
 from datasets.core.sources import FrameSource, select_available
-from datasets.core.splits import FrameRef, Part, find_split, load_split
+from datasets.core.splits import EvaluatedPart, FrameRef, find_split, load_split
 from datasets.locate import DataPlace
 from depth.types import EvalSample, UserError
 
 
-def split_frames(place: DataPlace, split: str, part: Part) -> list[FrameRef]:
+def split_frames(place: DataPlace, split: str, part: EvaluatedPart) -> list[FrameRef]:
     """The frames of a part of a split; the embedded world brings splits of its own and takes no other.
+
+    A source that divides its frames itself has no splits, but its parts, and "all" for a manifest's frames of any part.
 
     Raises UserError for an unknown split, there too, or a malformed file.
     """
@@ -82,7 +84,7 @@ def evaluation_loader(
     cache_dir: Path,
     collate: Callable[[Sequence[EvalSample]], Any],
     skip_missing: bool = False,
-    part: Part = "test",
+    part: EvaluatedPart = "test",
 ) -> tuple[DataLoader, int, int, str]:
     """A part of a split in its order, in batches as `collate` makes them.
 

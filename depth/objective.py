@@ -23,6 +23,7 @@ from depth.geometry import (
 )
 from depth.losses.fused import reprojection_loss
 from depth.losses.perceptual import PerceptualLoss
+from depth.losses.photometric import pixel_weights
 from depth.losses.smoothness import edge_aware_smoothness
 from depth.types import DepthOutput, FrameBatch, LossTerms, Regeneration, StepOutput
 
@@ -92,6 +93,7 @@ class SelfSupervisedObjective(nn.Module):
                 automask=self.options.automask,
                 average=self.options.average,
                 no_ssim=self.options.no_ssim,
+                weight=None if batch.known.counted is None else pixel_weights(batch.known.counted),
             )
             terms = {"photometric": photometric}
             if "smoothness" in self.weights:

@@ -92,6 +92,13 @@ class LabelMaps(_TensorRecord):
 
 
 @dataclass(frozen=True)
+class Known(_TensorRecord):
+    """What is known of a batch's samples beside their images; None where it is not asked for, or of none of them."""
+
+    counted: Tensor | None = None  # bool (B,1,H,W), True: the target's pixel takes part in the photometric loss
+
+
+@dataclass(frozen=True)
 class RawBatch(_TensorRecord):
     """What the loader hands over: 8-bit frames at training size and the draws to be applied on the device."""
 
@@ -103,6 +110,7 @@ class RawBatch(_TensorRecord):
     offsets: tuple[int, ...]  # N time offsets of the sources in frames; 0 is the other camera at the same time
     names: tuple[str, ...]  # B names for messages, "<folder> <frame> <side>"
     labels: LabelMaps | None = None  # of the target, before the flip
+    known: Known = Known()  # before the flip
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,7 @@ class FrameBatch(_TensorRecord):
     offsets: tuple[int, ...]  # N time offsets of the sources in frames; 0 is the other camera
     names: tuple[str, ...]  # B names
     labels: LabelMaps | None = None  # of the target
+    known: Known = Known()
 
     def parts(self, count: int) -> list[Self]:
         """The batch as at most `count` smaller ones, in order; the last one takes what is left."""

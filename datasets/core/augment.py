@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datasets.core.frames import NO_JITTER
 from datasets.core.labels import mirror_labels
+from datasets.core.known import mirror_known
 from depth.types import FrameBatch, RawBatch
 
 # Rec. 601 luma as torchvision rounds it.
@@ -52,6 +53,7 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
         offsets=raw.offsets,
         names=raw.names,
         labels=None if moved.labels is None else mirror_labels(moved.labels, moved.flip),
+        known=mirror_known(moved.known, moved.flip),
     )
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import default_collate
 from datasets.core.images import read_image, resize_image
 from datasets.core.intrinsics import resize_intrinsics
 from datasets.core.labels import resize_labels, stack_labels
+from datasets.core.known import SampleKnown, read_known, stack_known
 from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
 from depth.types import DepthPixels, EvalSample, Labels, RawBatch, UserError
@@ -39,6 +40,7 @@ class FrameSample:
     jitter: tuple[float, float, float, float]
     offsets: tuple[int, ...]
     name: str
+    known: SampleKnown
     labels: Labels | None = None  # of the target, at H x W
 
 
@@ -137,6 +139,7 @@ class FrameDataset(torch.utils.data.Dataset):
             offsets=self.offsets,
             name=ref.name,
             labels=None if self.labels is None else resize_labels(self.labels(ref), self.height, self.width),
+            known=read_known(self.source, ref, self.height, self.width),
         )
 
     def _frame(self, ref: FrameRef) -> Tensor:
@@ -211,6 +214,7 @@ def collate(samples: Sequence[FrameSample]) -> RawBatch:
         offsets=samples[0].offsets,
         names=tuple(s.name for s in samples),
         labels=None if samples[0].labels is None else stack_labels([s.labels for s in samples]),
+        known=stack_known([s.known for s in samples]),
     )
 
 

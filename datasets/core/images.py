@@ -63,15 +63,16 @@ def image_size(path: Path) -> tuple[int, int]:
     return (height, width) if _orientation(header) >= _ON_ITS_SIDE else (width, height)
 
 
-def read_depth_png(path: Path) -> np.ndarray:
-    """KITTI's depth maps, 16-bit grey PNG in 1/256 m: float32 (H,W) metres, 0 where there is none.
+def read_depth_png(path: Path, scale: float = 256.0) -> np.ndarray:
+    """A depth map in a 16-bit grey PNG: float32 (H,W) metres, 0 where there is none.
 
-    Raises UserError for anything but a readable 16-bit grey PNG.
+    `scale` is what stands in the file for a metre, 256 in KITTI's. Raises UserError for anything but a readable 16-bit
+    grey PNG.
     """
     image = _load(_open(_read_bytes(path), path), path)
     if image.format != "PNG" or not image.mode.startswith("I"):
         raise UserError(f"{path}: a depth map is a 16-bit grey PNG, this is {image.format} with mode {image.mode}")
-    return np.asarray(image).astype(np.float32) / 256.0
+    return np.asarray(image).astype(np.float32) / np.float32(scale)
 
 
 def read_ids(path: Path) -> np.ndarray:

@@ -20,7 +20,7 @@ _MAX_SIDE = 65_535
 class CameraFile:
     """A pinhole camera with the size of the images it belongs to."""
 
-    path: Path
+    where: str  # it was given, for messages
     matrix: np.ndarray  # K, float64 (3,3), pixels at `width` x `height`, pixel centres at integers
     width: int  # pixels
     height: int  # pixels
@@ -33,7 +33,7 @@ class CameraFile:
         """
         if abs(width * self.height / self.width - height) > 1 and abs(height * self.width / self.height - width) > 1:
             raise UserError(
-                f"{self.path} is for images of {self.width}x{self.height}, these have {width}x{height}, "
+                f"{self.where} is for images of {self.width}x{self.height}, these have {width}x{height}, "
                 "another aspect: give the fx, fy, cx, cy, width and height of these images"
             )
         return resize_intrinsics(self.matrix, (self.width, self.height), height, width)
@@ -48,21 +48,26 @@ def read_intrinsics(path: Path) -> CameraFile:
         values = json.loads(read_text(path, "the intrinsics"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from None
+    return camera_of(values, str(path))
+
+
+def camera_of(values: object, where: str) -> CameraFile:
+    """A camera from what a JSON file says of it. Raises UserError that begins with `where` the values stand."""
     if not isinstance(values, dict):
-        raise UserError(f"{path}: expected an object with {', '.join(_KEYS)}")
+        raise UserError(f"{where}: expected an object with {', '.join(_KEYS)}")
     for key in _KEYS:
         value = values.get(key)
         # The bound comes first: an integer may be too long for a float.
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
-            raise UserError(f'{path}: "{key}" is missing or not a number; needed are {", ".join(_KEYS)}')
+            raise UserError(f'{where}: "{key}" is missing or not a number; needed are {", ".join(_KEYS)}')
     fx, fy, cx, cy, width, height = (values[key] for key in _KEYS)
     if not all(1 <= side <= _MAX_SIDE and side == int(side) for side in (width, height)):
-        raise UserError(f"{path}: width {width} and height {height} are not an image's size in pixels")
+        raise UserError(f"{where}: width {width} and height {height} are not an image's size in pixels")
     if not (0 < fx < 100 * width and 0 < fy < 100 * height):
-        raise UserError(f"{path}: fx {fx} and fy {fy} are not focal lengths in pixels of {width}x{height} images")
+        raise UserError(f"{where}: fx {fx} and fy {fy} are not focal lengths in pixels of {width}x{height} images")
     if not (-width < cx < 2 * width and -height < cy < 2 * height):
-        raise UserError(f"{path}: the centre {cx}, {cy} lies far outside a {width}x{height} image; it is in pixels")
-    return CameraFile(path, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), int(width), int(height))
+        raise UserError(f"{where}: the centre {cx}, {cy} lies far outside a {width}x{height} image; it is in pixels")
+    return CameraFile(where, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), int(width), int(height))
 
 
 def intrinsics_from_fov(degrees: float, width: int, height: int) -> np.ndarray:

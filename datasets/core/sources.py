@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from datasets.core.splits import FrameRef, Part
+from datasets.core.splits import EvaluatedPart, FrameRef
 from datasets.core.truth import GroundTruth
 from depth.types import UserError
 
@@ -62,6 +62,10 @@ class FrameSource(Protocol):
         """
         return None
 
+    def counted(self, ref: FrameRef) -> np.ndarray | None:
+        """bool (H,W) of the image, True: the pixel counts, as none of the own bonnet does; None where all do."""
+        return None
+
 
 class OwnSource(FrameSource, Protocol):
     """A source that divides its frames itself, without a split's file."""
@@ -71,7 +75,7 @@ class OwnSource(FrameSource, Protocol):
         """(width, height) of most of the images, pixels."""
         ...
 
-    def frames(self, part: Part, offsets: tuple[int, ...] = ()) -> list[FrameRef]:
+    def frames(self, part: EvaluatedPart, offsets: tuple[int, ...] = ()) -> list[FrameRef]:
         """The frames of a part that have a neighbour at each offset, in order."""
         ...
 

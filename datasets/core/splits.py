@@ -22,12 +22,17 @@ from depth.support.files import read_text
 from depth.types import UserError
 
 Part = Literal["train", "val", "test"]
+EvaluatedPart = Literal["train", "val", "test", "all"]  # "all": of a manifest, the frames of any part
 
 SPLITS_FOLDER = Path(__file__).resolve().parents[2] / "splits"
 
 # Room for a day at 100 Hz; a range beyond that is a typing error or an attack on memory.
 _MAX_FRAME = 9_999_999
 _MAX_FRAMES_IN_FILE = 2_000_000
+
+_VALIDATION_SHARE = 0.1
+_LEAST_TO_DIVIDE = 12  # frames
+_SHORTEST_PART = 3  # frames: a target and its neighbours
 
 _FRAME = re.compile(r"[0-9]{1,10}")
 _RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
@@ -51,6 +56,20 @@ class FrameRef:
         if offset == 0:
             return FrameRef(self.folder, self.frame, "r" if self.side == "l" else "l")
         return FrameRef(self.folder, self.frame + offset, self.side)
+
+
+def validation_border(count: int, index: int) -> int:
+    """Where validation begins in a run of frames that no split divides: the last tenth, three frames at least.
+
+    Runs too short to divide are training as a whole, and every tenth of them validation.
+
+    Args:
+        count: frames of the run.
+        index: of the run among all.
+    """
+    if count >= _LEAST_TO_DIVIDE:
+        return count - max(_SHORTEST_PART, round(_VALIDATION_SHARE * count))
+    return 0 if index % 10 == 9 else count
 
 
 def split_names() -> list[str]:

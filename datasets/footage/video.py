@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.sources import OwnSource
-from datasets.core.splits import FrameRef, Part
+from datasets.core.splits import FrameRef, Part, validation_border
 from datasets.footage.camera import CameraChoice, PinholeCamera
 from datasets.footage.clips import Clip, read_clip
 from datasets.footage.decoding import find_clips
@@ -20,9 +20,6 @@ from datasets.footage.media import cut_short
 from depth.types import UserError
 
 PIXELS = 640 * 192  # of the network's input, by default
-VALIDATION_SHARE = 0.1  # of each clip's frames, the last ones
-# A clip with fewer frames gives no part of itself; every tenth of such clips is validation as a whole.
-_LEAST_TO_DIVIDE = 12
 _SHORTEST = 3  # frames: a target and its neighbours
 
 
@@ -45,7 +42,7 @@ class Footage(OwnSource):
         self._parts: dict[str, Part] = {}
         for index, clip in enumerate(clips):
             camera = choice.camera(clip.width, clip.height, clip.name)
-            for part, names in _divide(clip, whole=index % 10 == 9):
+            for part, names in _divide(clip, index):
                 folder = f"{clip.name}#{sum(f.rpartition('#')[0] == clip.name for f in self._images) + 1}"
                 self._images[folder] = [Path(clip.folder) / name for name in names]
                 self._parts[folder] = part
@@ -155,15 +152,9 @@ def training_size(size: tuple[int, int], height: int | None = None, width: int |
     return min(candidates, key=misfit)
 
 
-def _divide(clip: Clip, whole: bool) -> list[tuple[Part, tuple[str, ...]]]:
-    """The clip's segments with their part; one that straddles the border between the parts becomes two.
-
-    `whole`: where the clip is too short to divide, all of it is validation.
-    """
-    total = clip.kept
-    border = total - max(_SHORTEST, round(VALIDATION_SHARE * total)) if total >= _LEAST_TO_DIVIDE else total
-    if total < _LEAST_TO_DIVIDE and whole:
-        border = 0
+def _divide(clip: Clip, index: int) -> list[tuple[Part, tuple[str, ...]]]:
+    """The segments of the clip with this index and their part; one that straddles the border becomes two."""
+    border = validation_border(clip.kept, index)
     pieces: list[tuple[Part, tuple[str, ...]]] = []
     first = 0
     for names in clip.segments:

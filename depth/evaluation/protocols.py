@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -16,7 +15,7 @@ class Protocol:
     """Which pixels count and how predictions are clamped. Depths in metres."""
 
     name: str
-    ground_truth: Literal["velodyne", "improved", "dense"]
+    ground_truth: str | None  # which of a data set's; None is its own
     depth_above: float  # ground truth counts where it is strictly above this
     depth_below: float | None  # and strictly below this; None: no upper limit
     crop: tuple[float, float, float, float] | None  # top, bottom, left, right as shares of height and width
@@ -31,6 +30,7 @@ _GARG_CROP = (0.40810811, 0.99189189, 0.03594771, 0.96405229)
 PROTOCOLS = {
     "eigen": Protocol("eigen", "velodyne", 1e-3, 80.0, _GARG_CROP, "velodyne ground truth, Garg crop"),
     "eigen_benchmark": Protocol("eigen_benchmark", "improved", 0.0, None, None, "improved ground truth, no crop"),
+    "frames": Protocol("frames", None, 1e-3, 80.0, None, "the manifest's ground truth, no crop"),
     "synthetic": Protocol("synthetic", "dense", 1e-3, 80.0, None, "exact dense ground truth, no crop"),
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 from depth.evaluation.metrics import METRICS, EvaluationResult
 from depth.support.files import make_folder, write_file
 
-_DATASETS = {"kitti": "KITTI", "synthetic": "the embedded world", "video": "own footage"}
+_DATASETS = {"kitti": "KITTI", "synthetic": "the embedded world", "video": "own footage", "frames": "a manifest"}
 HEADINGS = ("Abs Rel", "Sq Rel", "RMSE", "RMSE log", "d < 1.25", "d < 1.25^2", "d < 1.25^3")
 
 

@@ -38,8 +38,11 @@ def reprojection_loss(
     automask: bool = True,
     average: bool = False,
     no_ssim: bool = False,
+    weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean of `photometric.min_reprojection`'s error, a scalar, and its active mask (B,S,H,W); arguments as there.
+
+    `weight`, float32 (B,1,H,W), is what the pixels' errors are multiplied by; one whose weight is 0 is not active.
 
     Equal to float32 rounding, in value and in the gradient to `synthesized`; the other images get none. A tie of two
     sources gives its gradient to one of them, where `min_reprojection` splits it, and SSIM is not clamped where
@@ -49,15 +52,17 @@ def reprojection_loss(
         error, active = min_reprojection(
             target, synthesized, sources, automask=automask, average=average, no_ssim=no_ssim
         )
-        return error.mean(), active
-    return _Reprojection.apply(target, synthesized, sources, automask)
+        return (error.mean(), active) if weight is None else ((error * weight).mean(), active & (weight > 0))
+    return _Reprojection.apply(target, synthesized, sources, automask, weight)
 
 
 class _Reprojection(torch.autograd.Function):
     """The gradient is formed beside the value: on a CPU image by image and scale by scale, on a GPU all at once."""
 
     @staticmethod
-    def forward(ctx, target: Tensor, synthesized: Tensor, sources: Tensor, automask: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx, target: Tensor, synthesized: Tensor, sources: Tensor, automask: bool, weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         batch, number, _, scales, height, width = synthesized.shape
         still_noise = None
         if automask:
@@ -68,7 +73,7 @@ class _Reprojection(torch.autograd.Function):
         slope = torch.empty_like(synthesized) if ctx.needs_input_grad[1] else None
         total = target.new_zeros(())
         for b in _parts(batch, target.device):
-            reference = _Reference.of(target[b, None, :, None])
+            reference = _Reference.of(target[b, None, :, None], None if weight is None else weight[b, None, :, None])
             identity = _identity(reference, sources[b, :, :, None], still_noise[b]) if automask else None
             for s in _parts(scales, target.device):
                 image = _reflect(synthesized[b, :, :, s])
@@ -84,9 +89,9 @@ class _Reprojection(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream: Tensor, _active: Tensor) -> tuple[None, Tensor, None, None]:
+    def backward(ctx, upstream: Tensor, _active: Tensor) -> tuple[None, Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return None, slope * (upstream * ctx.scale), None, None
+        return None, slope * (upstream * ctx.scale), None, None, None
 
 
 @dataclass(frozen=True)
@@ -98,26 +103,23 @@ class _Reference:
     sums: Tensor  # A
     luminance: Tensor  # A^2 + 81 C1
     contrast: Tensor  # 9 V - A^2 + 81 C2
+    weight: Tensor | None  # of the pixels' errors
 
     @classmethod
-    def of(cls, target: Tensor) -> _Reference:
-        """target: (b,1,3,1,h,w)."""
+    def of(cls, target: Tensor, weight: Tensor | None) -> _Reference:
+        """target: (b,1,3,1,h,w), weight: (b,1,1,1,h,w)."""
         padded = _reflect(target)
         sums = _box(padded)
         square = sums.square()
         contrast = _box(padded.square()).mul_(9).sub_(square).add_(81 * C2)
-        return cls(padded, padded * 18, sums, square.add_(81 * C1), contrast)
+        return cls(padded, padded * 18, sums, square.add_(81 * C1), contrast, weight)
 
     def rows(self, start: int, stop: int) -> _Reference:
         """The part for rows start to stop of the image; views."""
         inner, padded = slice(start, stop), slice(start, stop + 2)
-        return _Reference(
-            self.padded[..., padded, :],
-            self.product[..., padded, :],
-            self.sums[..., inner, :],
-            self.luminance[..., inner, :],
-            self.contrast[..., inner, :],
-        )
+        windows = [each[..., padded, :] for each in (self.padded, self.product)]
+        pixels = (self.sums, self.luminance, self.contrast, self.weight)
+        return _Reference(*windows, *(None if each is None else each[..., inner, :] for each in pixels))
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,17 @@ def _stripe(
         moves = error < still
         active[..., rows, :] = moves[:, 0, 0]
         error = torch.minimum(error, still)
+    weight = reference.weight
+    if weight is not None:
+        active[..., rows, :] &= weight[:, 0, 0] > 0
+        error = error * weight
     if gathered is not None:
         number = torch.arange(image.shape[1], device=image.device).view(-1, 1, 1, 1, 1)
         chosen = winner == number
         if identity is not None:
             chosen &= moves
-        comparison.add_gradient(reference, image, chosen.to(image.dtype), gathered[..., padded, :])
+        share = chosen.to(image.dtype) if weight is None else chosen * weight
+        comparison.add_gradient(reference, image, share, gathered[..., padded, :])
     return error.sum()
 
 

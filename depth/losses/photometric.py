@@ -109,5 +109,14 @@ def min_reprojection(
     return torch.minimum(reprojection, identity), reprojection < identity
 
 
+def pixel_weights(counted: Tensor) -> Tensor:
+    """Weights of pixels that make a mean over an image the mean over those that count: bool -> float32 (B,1,H,W).
+
+    So every image weighs the same, however many of its pixels count. One in which none does weighs nothing.
+    """
+    values = counted.float()
+    return values / values.mean((-2, -1), keepdim=True).clamp_min(1.0 / counted[0].numel())
+
+
 def _over_sources(error: Tensor, average: bool) -> Tensor:
     return error.mean(1) if average else error.amin(1)

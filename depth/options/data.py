@@ -13,19 +13,20 @@ class DataOptions:
     """Where the frames come from and what a sample is."""
 
     data_path: Text = None
-    """Folder of KITTI's data, or the footage for --dataset video. Default: $KITTI_DATA, then ./kitti_data; where
-    neither is, the embedded synthetic world is used and named in everything that is written."""
-    dataset: Literal["kitti", "synthetic", "video"] = "kitti"
+    """Folder of KITTI's data, footage for --dataset video, a file for --dataset frames. Default: $KITTI_DATA, then
+    ./kitti_data; where neither is, the embedded synthetic world is used and named in everything that is written."""
+    dataset: Literal["kitti", "synthetic", "video", "frames"] = "kitti"
     """What the data is; synthetic is the embedded world, video is footage of your own: --data_path is then a video, a
-    folder of images, or a folder of clips."""
+    folder of images, or a folder of clips; frames is any data set in one file: --data_path is then a
+    manifest (docs/MANIFEST.md)."""
     split: str = "eigen_zhou"
     """Name of a split in splits/, or a folder or file of your own; odom reads KITTI's odometry layout."""
     height: Integer = None
-    """Rows of the network's input in pixels, a multiple of 32. Default: 192 (64 on the embedded world; with video, as
-    the clip's aspect asks for)."""
+    """Rows of the network's input in pixels, a multiple of 32. Default: 192 (64 on the embedded world; with video and
+    frames, as the images' aspect asks for)."""
     width: Integer = None
-    """Columns of the network's input in pixels, a multiple of 32. Default: 640 (224 on the embedded world; with video,
-    as the clip's aspect asks for)."""
+    """Columns of the network's input in pixels, a multiple of 32. Default: 640 (224 on the embedded world; with video
+    and frames, as the images' aspect asks for)."""
     frame_ids: tuple[int, ...] = (0, -1, 1)
     """Frames of a sample as offsets in time; 0, the target, comes first."""
     intrinsics: Text = None
@@ -68,6 +69,7 @@ class DataOptions:
     def _check_camera(self) -> None:
         video = self.dataset == "video"
         check(not video or self.data_path is not None, "--dataset video needs --data_path: a video or a folder")
+        check(self.dataset != "frames" or self.data_path is not None, "--dataset frames needs --data_path: a manifest")
         check(not (video and self.use_stereo), "--dataset video has one camera: --use_stereo needs KITTI's layout")
         check(video or not (self.intrinsics or self.fov is not None), "--intrinsics and --fov need --dataset video")
         given = (self.intrinsics is not None) + (self.fov is not None) + self.learn_intrinsics

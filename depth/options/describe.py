@@ -17,10 +17,11 @@ def run_name(config: Config) -> str:
 def remarks(config: Config) -> list[str]:
     """Lines about options without effect and about weights that mean nothing. `config` must be resolved."""
     found, data, dejavu = [], config.data, config.dejavu
-    if data.dataset == "video":
+    if data.dataset in ("video", "frames"):
         found.append(f"network input: {data.width}x{data.height}")
     if data.dataset != "kitti" and data.split not in (DataOptions().split, data.dataset):
-        whose = "footage is divided by itself" if data.dataset == "video" else "the embedded world has its own"
+        whose = {"video": "footage is divided by itself", "frames": "a manifest's lines say which part is theirs"}
+        whose = whose.get(data.dataset, "the embedded world has its own")
         found.append(f"--split {data.split} is not used: {whose}")
     if (dejavu.dejavu or dejavu.dejavu_attention) and dejavu.dejavu_lpips and dejavu.lpips_weights == "random":
         found.append(

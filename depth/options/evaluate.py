@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from depth.options.fields import Integer, Number, Text, check
+
+MANIFEST_PARTS = ("train", "val", "test", "all")
 
 
 @dataclass(frozen=True)
@@ -13,8 +16,8 @@ class _ModelOptions:
 
     eval_split: str  # its default is the command's
     data_path: Text = None
-    """Folder of KITTI's data. Default: $KITTI_DATA, then ./kitti_data; where neither is, the test drives of the
-    embedded synthetic world."""
+    """Folder of KITTI's data, or the file for --dataset frames. Default: $KITTI_DATA, then ./kitti_data; where neither
+    is, the test drives of the embedded synthetic world."""
     load_weights_folder: Text = None
     """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
     log_dir: str = "runs"
@@ -38,9 +41,11 @@ class _ModelOptions:
 class EvaluationOptions(_ModelOptions):
     """Options of evaluate_depth.py: what is evaluated, on what, and how."""
 
-    eval_split: str = "eigen"
+    dataset: Literal["kitti", "frames"] = "kitti"
+    """What the data is; frames is any data set in one file: --data_path is then a manifest (docs/MANIFEST.md)."""
+    eval_split: Text = None
     """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), synthetic (the embedded world's
-    test drives), or a split's folder or file."""
+    test drives), or a split's folder or file; with --dataset frames train, val, test or all. Default: eigen; test."""
     eval_mono: bool = False
     """Median scaling per image; the default for models trained without stereo."""
     eval_stereo: bool = False
@@ -69,6 +74,12 @@ class EvaluationOptions(_ModelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        frames = self.dataset == "frames"
+        check(not frames or self.data_path is not None, "--dataset frames needs --data_path: a manifest")
+        check(
+            not frames or self.eval_split in (None, *MANIFEST_PARTS),
+            f"--eval_split {self.eval_split}: with --dataset frames one of {', '.join(MANIFEST_PARTS)}",
+        )
         check(not (self.eval_mono and self.eval_stereo), "--eval_mono and --eval_stereo exclude each other")
         check(
             self.pred_depth_scale_factor is None or self.pred_depth_scale_factor > 0,

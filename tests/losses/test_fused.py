@@ -5,7 +5,7 @@ import torch
 
 from depth.losses import fused
 from depth.losses.fused import reprojection_loss
-from depth.losses.photometric import min_reprojection
+from depth.losses.photometric import min_reprojection, pixel_weights
 
 
 def _images(batch=2, number=2, scales=3, height=11, width=14, dtype=torch.float64):
@@ -76,3 +76,31 @@ def test_value_without_gradient():
     with torch.no_grad():
         value, _ = reprojection_loss(images[0], images[1], images[2], automask=False)
     assert torch.allclose(value, min_reprojection(*images, automask=False)[0].mean())
+
+
+@pytest.mark.parametrize("options", [{}, {"automask": False}, {"average": True}])
+def test_pixels_that_do_not_count(options, monkeypatch):
+    """The mean runs over the pixels that count, image by image; the others have no gradient and are not active."""
+    monkeypatch.setattr(fused, "_CACHED_VALUES", 300)
+    target, warped, sources = _images()
+    counted = torch.rand(2, 1, 11, 14) < 0.7
+    counted[1, :, 5:] = False
+    torch.manual_seed(5)
+    value, active = reprojection_loss(target, warped, sources, weight=pixel_weights(counted).double(), **options)
+    torch.manual_seed(5)
+    error, moving = min_reprojection(target, warped, sources, **options)
+    chosen = counted.expand_as(error)
+    expected = torch.stack([error[i][chosen[i]].mean() for i in range(2)]).mean()
+    assert torch.allclose(value, expected, rtol=1e-7)
+    assert torch.equal(active, moving & chosen)
+    wanted, found = (torch.autograd.grad(each, warped)[0] for each in (expected, value))
+    assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-9)
+
+
+def test_an_image_without_a_pixel_that_counts_weighs_nothing():
+    target, warped, sources = _images()
+    counted = torch.ones(2, 1, 11, 14, dtype=torch.bool)
+    counted[0] = False
+    value, _ = reprojection_loss(target, warped, sources, weight=pixel_weights(counted).double())
+    (gradient,) = torch.autograd.grad(value, warped)
+    assert value > 0 and not gradient[0].any() and gradient[1].any()

@@ -1,0 +1,179 @@
+"""A manifest's frames as a source; see docs/MANIFEST.md for the file and datasets.core.sources for what it offers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.core.depth_files import read_depth
+from datasets.core.images import read_image
+from datasets.core.intrinsics import CameraFile
+from datasets.core.sources import OwnSource
+from datasets.core.splits import EvaluatedPart, FrameRef, validation_border
+from datasets.core.truth import GroundTruth
+from datasets.manifest.index import FACTS, Sequence, check_size, parts_of, read_index
+from datasets.manifest.records import Malformed, Record
+from depth.types import DepthPixels, UserError
+
+
+class Manifest(OwnSource):
+    """The frames of a manifest. A FrameRef's folder is the sequence, its frame the order, or the place in time.
+
+    Raises UserError, with the line's number, for anything that is wrong with the file.
+    """
+
+    def __init__(self, path: Path, skip_missing: bool = False) -> None:
+        self.root, self.index = path, read_index(path, skip_missing)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of most of the images, pixels."""
+        frames: Counter[str] = Counter()
+        for sequence in self.index.sequences.values():
+            frames[sequence.camera] += len(sequence.numbers)
+        camera = self.index.cameras[frames.most_common(1)[0][0]]
+        return camera.width, camera.height
+
+    def frames(self, part: EvaluatedPart, offsets: tuple[int, ...] = ()) -> list[FrameRef]:
+        """The frames of a part, or of "all", that have a neighbour at each offset, in order; 0 is the other camera.
+
+        Where no line names a part, the last tenth of each sequence is validation, and the test part is the same.
+        """
+        refs = []
+        for number, (name, sequence) in enumerate(self.index.sequences.items()):
+            keep = self._in_part(number, sequence, part)
+            for offset in offsets:
+                keep &= _has_neighbour(sequence, offset) if offset else (sequence.facts & FACTS["other"]) > 0
+            refs += [FrameRef(name, each, "l") for each in sequence.numbers[keep].tolist()]
+        return refs
+
+    def has(self, ref: FrameRef) -> bool:
+        """Whether the manifest has such a frame."""
+        return self._place(ref) is not None
+
+    def image_path(self, ref: FrameRef) -> Path:
+        """The frame's image file. Raises UserError where the manifest has no such frame."""
+        record, _ = self._record(ref)
+        return self._file(record.other.image if ref.side == "r" else record.image)
+
+    def intrinsics(self, ref: FrameRef) -> tuple[np.ndarray, tuple[int, int]]:
+        """K, float64 (3,3), in pixels of the image, and its (width, height)."""
+        camera = self._camera(ref)
+        return camera.matrix, (camera.width, camera.height)
+
+    def stereo_from(self, ref: FrameRef) -> np.ndarray:
+        """other_from_this, float64 (4,4), metres. Raises UserError where the line names no other camera."""
+        record, line = self._record(ref)
+        if record.other is None:
+            raise UserError(f'{self.root}, line {line}: no "other_camera", which --use_stereo needs')
+        other = record.other.other_from_this
+        return other if ref.side == "l" else np.linalg.inv(other)
+
+    def example_path(self, ref: FrameRef) -> Path:
+        """The manifest, for messages."""
+        return self.root
+
+    def archive(self, folder: str) -> str:
+        """Where frames would stand, for messages."""
+        return f"expected in {self.root}"
+
+    def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth | None:
+        """The depth files that the lines name; None where none does."""
+        known = any((sequence.facts & FACTS["depth"]).any() for sequence in self.index.sequences.values())
+        return ManifestDepth(self) if known else None
+
+    def counted(self, ref: FrameRef) -> np.ndarray | None:
+        """bool (H,W), True: the pixel counts; None where all do. Raises UserError for a mask that cannot be used."""
+        record, line = self._record(ref)
+        if record.mask is None or ref.side == "r":
+            return None
+        try:
+            mask = read_image(self._file(record.mask)).amax(0).numpy()
+            check_size(record.mask, mask.shape[::-1], self._camera(ref))
+        except (UserError, Malformed) as error:
+            raise UserError(f"{self.root}, line {line}: {error}") from None
+        return mask == 0
+
+    def depth(self, ref: FrameRef) -> DepthPixels:
+        """A frame's depth, where it counts. Raises UserError, with the line, where it cannot be read."""
+        record, line = self._record(ref)
+        if record.depth is None:
+            raise UserError(f'{self.root}, line {line}: no "depth"')
+        counted = self.counted(ref)
+        try:
+            depth = read_depth(self._file(record.depth.path), record.depth.scale, record.depth.key)
+            if counted is not None:
+                check_size(record.depth.path, depth.shape[::-1], self._camera(ref))
+                depth = np.where(counted, depth, np.float32(0))
+        except (UserError, Malformed) as error:
+            raise UserError(f"{self.root}, line {line}: {error}") from None
+        return DepthPixels.of(depth)
+
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the top of the output: how many frames, cameras, what is known beside the images."""
+        sequences = self.index.sequences.values()
+        frames = sum(len(sequence.numbers) for sequence in sequences)
+        cameras = {sequence.camera for sequence in sequences}
+        lines = [
+            f"manifest: {frames:,} frames in {len(sequences):,} sequences by {len(cameras)} "
+            f"camera{'s' * (len(cameras) > 1)}" + ("" if self.index.names_parts else "; no line names a part")
+        ]
+        gone, first = self.index.left_out
+        return (*lines, f"left out, since files are missing: {gone:,} lines, the first {first}") if gone else (*lines,)
+
+    def _in_part(self, number: int, sequence: Sequence, part: EvaluatedPart) -> np.ndarray:
+        """bool (N,): the frames of the sequence with this number that belong to a part."""
+        if part == "all":
+            return np.ones(len(sequence.numbers), bool)
+        if self.index.names_parts:
+            return parts_of(sequence, part)
+        place = np.arange(len(sequence.numbers))
+        border = validation_border(len(place), number)
+        return place < border if part == "train" else place >= border
+
+    def _place(self, ref: FrameRef) -> int | None:
+        sequence = self.index.sequences.get(ref.folder)
+        return None if sequence is None else sequence.place(ref.frame, "other" if ref.side == "r" else None)
+
+    def _record(self, ref: FrameRef) -> tuple[Record, int]:
+        place = self._place(ref)
+        if place is None:
+            raise UserError(f"no frame {ref.name} in {self.root}")
+        line = int(self.index.sequences[ref.folder].lines[place])
+        return self.index.record(line), line
+
+    def _camera(self, ref: FrameRef) -> CameraFile:
+        return self.index.cameras[self.index.sequences[ref.folder].camera]
+
+    def _file(self, name: str) -> Path:
+        return self.root.parent / name
+
+
+@dataclass(frozen=True)
+class ManifestDepth:
+    """The depth files of a manifest as ground truth."""
+
+    source: Manifest
+
+    def has(self, ref: FrameRef) -> bool:
+        """Whether the frame's line names a depth file."""
+        sequence = self.source.index.sequences[ref.folder]
+        return ref.side == "l" and sequence.place(ref.frame, "depth") is not None
+
+    def check(self, ref: FrameRef) -> None:
+        """Raises UserError where the depth file cannot be read."""
+        self.source.depth(ref)
+
+    def __call__(self, ref: FrameRef) -> DepthPixels:
+        """The pixels that have one and count. Raises UserError where the file cannot be used."""
+        return self.source.depth(ref)
+
+
+def _has_neighbour(sequence: Sequence, offset: int) -> np.ndarray:
+    """bool (N,): the frames that have one `offset` further."""
+    wanted = sequence.numbers + offset
+    places = np.searchsorted(sequence.numbers, wanted).clip(max=len(wanted) - 1)
+    return sequence.numbers[places] == wanted
