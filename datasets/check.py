@@ -3,10 +3,11 @@
     python -m datasets.check kitti_data --split eigen_zhou
     python -m datasets.check kitti_data --split eigen
     python -m datasets.check clip.mp4 --fov 65
+    python -m datasets.check frames.jsonl
 
-takes KITTI's raw and odometry layouts, an embedded world, a video, a folder of images, a folder of clips, or one of the
-labelled sets of datasets.labelled. A split that has a test part alone is judged by that: by its images and their
-ground truth. Exit code 0: the training, or the evaluation, can start; 2: it cannot, and what is wrong is said.
+takes KITTI's raw and odometry layouts, an embedded world, a video, a folder of images, a folder of clips, a manifest,
+or one of the labelled sets of datasets.labelled. A split that has a test part alone is judged by that: by its images
+and their ground truth. Exit code 0: the training, or the evaluation, can start; 2: it cannot, and why is said.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from datasets.footage.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
 from datasets.footage.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
 from datasets.footage.video import training_size
 from datasets.labelled import recognise
+from datasets.manifest.source import Manifest
 from datasets.tools.command import Parser, as_command
 from datasets.tools.facts import Facts, gather
 from datasets.tools.labelled import labelled_report
+from datasets.tools.manifest import manifest_facts
 from depth.types import UserError
 
 _PAIRS = 40  # looked at for motion
@@ -47,7 +50,8 @@ def report(facts: Facts, path: Path, split: str, epochs: int, rate: float | None
     rows += _motion(motions, facts.kind == "footage")
     rows += _camera(facts, camera_given)
     if facts.counts:
-        rows.append(("split", f"{split}: {', '.join(facts.counts)}"))
+        named = "" if facts.kind == "manifest" else f"{split}: "
+        rows.append(("split", f"{named}{', '.join(facts.counts)}"))
         rows += [("missing", line) for line in _shortened(facts.missing, "drives")]
     rows.append(("disk", _disk(facts)))
     still = sum(not moves(motion) for motion in motions) / max(1, len(motions)) if facts.kind == "footage" else 0.0
@@ -120,7 +124,8 @@ def _camera(facts: Facts, given: bool) -> list[tuple[str, str]]:
 
 
 def _disk(facts: Facts) -> str:
-    text = f"{_size(facts.stored_bytes)} of {'footage' if facts.kind == 'footage' else 'left frames'}"
+    what = {"footage": "footage", "manifest": "frames"}.get(facts.kind, "left frames")
+    text = f"{_size(facts.stored_bytes)} of {what}"
     if facts.cache_bytes:
         text += f"; its frames take at most {_size(facts.cache_bytes)} in the cache"
     if facts.missing_frames and facts.kind == "KITTI raw":
@@ -183,7 +188,7 @@ def _time(seconds: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Parser(prog="python -m datasets.check", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("path", type=Path, help="folder of a dataset, or a video")
+    parser.add_argument("path", type=Path, help="folder of a dataset, a video, or a manifest")
     parser.add_argument("--split", default="eigen_zhou", help="KITTI: name, folder or file of the split to look for")
     parser.add_argument("--use_stereo", action="store_true", help="KITTI: training needs the other camera's images too")
     parser.add_argument("--intrinsics", type=Path, help="footage: JSON file of the camera, see docs/OWN_FOOTAGE.md")
@@ -202,7 +207,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines, ready = labelled_report(options.path, labelled)
         print(*lines, sep="\n")
         return 0 if ready else 2
-    facts = gather(options.path, options.split, choice, options.use_stereo)
+    if options.path.suffix == ".jsonl":
+        facts = manifest_facts(Manifest(options.path), options.use_stereo)
+    else:
+        facts = gather(options.path, options.split, choice, options.use_stereo)
     print(*report(facts, options.path, options.split, options.epochs, options.rate, given), sep="\n")
     return 0 if is_ready(facts) else 2
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from datasets.core.frames import NO_JITTER
-from datasets.core.labels import mirror_labels
 from datasets.core.known import mirror_known
+from datasets.core.labels import mirror_labels
 from depth.types import FrameBatch, RawBatch
 
 # Rec. 601 luma as torchvision rounds it.

@@ -19,8 +19,8 @@ from torch.utils.data import default_collate
 
 from datasets.core.images import read_image, resize_image
 from datasets.core.intrinsics import resize_intrinsics
-from datasets.core.labels import resize_labels, stack_labels
 from datasets.core.known import SampleKnown, read_known, stack_known
+from datasets.core.labels import resize_labels, stack_labels
 from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
 from depth.types import DepthPixels, EvalSample, Labels, RawBatch, UserError

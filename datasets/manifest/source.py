@@ -40,13 +40,16 @@ class Manifest(OwnSource):
     def frames(self, part: EvaluatedPart, offsets: tuple[int, ...] = ()) -> list[FrameRef]:
         """The frames of a part, or of "all", that have a neighbour at each offset, in order; 0 is the other camera.
 
-        Where no line names a part, the last tenth of each sequence is validation, and the test part is the same.
+        Where no line names a part, the last tenth of each sequence is validation, the test part is the same, and no
+        neighbour is of another part.
         """
         refs = []
         for number, (name, sequence) in enumerate(self.index.sequences.items()):
-            keep = self._in_part(number, sequence, part)
+            mine = self._in_part(number, sequence, part)
+            near = np.ones_like(mine) if self.index.names_parts else mine
+            keep = mine.copy()
             for offset in offsets:
-                keep &= _has_neighbour(sequence, offset) if offset else (sequence.facts & FACTS["other"]) > 0
+                keep &= _has_neighbour(sequence, offset, near) if offset else (sequence.facts & FACTS["other"]) > 0
             refs += [FrameRef(name, each, "l") for each in sequence.numbers[keep].tolist()]
         return refs
 
@@ -79,6 +82,10 @@ class Manifest(OwnSource):
     def archive(self, folder: str) -> str:
         """Where frames would stand, for messages."""
         return f"expected in {self.root}"
+
+    def line(self, ref: FrameRef) -> int:
+        """The line of a frame, for messages. Raises UserError where the manifest has no such frame."""
+        return self._record(ref)[1]
 
     def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth | None:
         """The depth files that the lines name; None where none does."""
@@ -172,8 +179,8 @@ class ManifestDepth:
         return self.source.depth(ref)
 
 
-def _has_neighbour(sequence: Sequence, offset: int) -> np.ndarray:
-    """bool (N,): the frames that have one `offset` further."""
+def _has_neighbour(sequence: Sequence, offset: int, near: np.ndarray) -> np.ndarray:
+    """bool (N,): the frames that have one `offset` further, of those that `near`, bool (N,), allows."""
     wanted = sequence.numbers + offset
     places = np.searchsorted(sequence.numbers, wanted).clip(max=len(wanted) - 1)
-    return sequence.numbers[places] == wanted
+    return (sequence.numbers[places] == wanted) & near[places]

@@ -77,7 +77,7 @@ def _recordings(root: Path, kind: str, split: str | Path, use_stereo: bool) -> F
     _count_split(facts, source, split, use_stereo)
     for name, each in images.items():
         if each:
-            _look_at_camera(facts, source, FrameRef(name, int(each[0].stem), "l"))
+            note_camera(facts, source, FrameRef(name, int(each[0].stem), "l"))
     runs = [each for each in images.values() if len(each) > 1]
     facts.pairs = lambda count: [_read_pair(run[i], run[i + 1]) for run, i in _spread(runs, count)]
     if files:
@@ -158,7 +158,8 @@ def _count_evaluation(facts: Facts, source: FrameSource, split: str | Path) -> N
             facts.problems.append(str(error))
 
 
-def _look_at_camera(facts: Facts, source: FrameSource, ref: FrameRef) -> None:
+def note_camera(facts: Facts, source: FrameSource, ref: FrameRef) -> None:
+    """Adds a frame's camera where it is another one than those before; what is wrong with it is a problem."""
     try:
         matrix, (width, height) = source.intrinsics(ref)
     except UserError as error:

@@ -23,12 +23,14 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 
 import depth.build
+from datasets.core.depth_files import read_depth
 from datasets.core.images import read_depth_png, read_image
 from datasets.core.intrinsics import read_intrinsics
 from datasets.core.splits import parse_split
 from datasets.kitti.calibration import read_odometry_cameras, read_raw_cameras, read_raw_velodyne
 from datasets.kitti.ground_truth import read_scan, velodyne_depth
 from datasets.kitti.poses import read_poses
+from datasets.manifest.source import Manifest
 from depth.evaluation.predictors import StoredPredictions
 from depth.options.config import config_from_dict
 from depth.runs.checkpoint import load_checkpoint, load_resumable
@@ -39,6 +41,9 @@ from tests.faults.hostile_files import (
     CALIBRATION,
     CAMERA,
     CONFIG,
+    DEPTH,
+    IMAGE,
+    MANIFEST,
     PICKLE,
     PROJECTION,
     ROTATION,
@@ -46,8 +51,8 @@ from tests.faults.hostile_files import (
     edited,
     jpeg,
     npy,
+    npz,
     odd_states,
-    png,
     replaced,
 )
 from tests.faults.small_train import small_networks
@@ -82,6 +87,29 @@ def _read_predictions(path):
     StoredPredictions(npy, 3)([None, None], 0)
 
 
+def _read_array(path):
+    for suffix in (".npy", ".npz"):
+        path.with_suffix(suffix).write_bytes(path.read_bytes())
+        read_depth(path.with_suffix(suffix), 2.0)
+
+
+def _read_manifest(path):
+    """The files that its lines name are there."""
+    for name, content in {"image.png": IMAGE, "depth.png": DEPTH, "d.npy": npy(16, 24)}.items():
+        (path.parent / name).write_bytes(content)
+    source = Manifest(path)
+    truth = source.ground_truth(None, None)
+    for ref in source.frames("all"):
+        source.image_path(ref)
+        source.intrinsics(ref)
+        source.counted(ref)
+        if truth and truth.has(ref):
+            truth(ref)
+    source.frames("train", (-1, 1))
+    source.frames("val", (0,))
+    source.notes()
+
+
 def _load_trained(path):
     with small_networks():
         depth.build.load_trained(path)
@@ -100,9 +128,11 @@ TARGETS = {
     "poses": (edited(b"1 0 0 0 0 1 0 0 0 0 1 0\n" * 3), read_poses),
     "camera sidecar": (edited(CAMERA), lambda path: read_intrinsics(path).scaled_to(60, 20)),
     "config.json": (edited(CONFIG), _read_config),
-    "image": (edited(png(np.zeros((16, 24, 3), np.uint8)), jpeg()), read_image),
-    "depth map": (edited(png(np.arange(64, dtype=np.uint16).reshape(8, 8))), read_depth_png),
-    "predictions": (edited(npy()), _read_predictions),
+    "manifest": (edited(MANIFEST), _read_manifest),
+    "image": (edited(IMAGE, jpeg()), read_image),
+    "depth map": (edited(DEPTH), read_depth_png),
+    "depth array": (edited(npy(4, 5), npz()), _read_array),
+    "predictions": (edited(npy(3, 4, 5)), _read_predictions),
     "checkpoint, bytes": (edited(ARCHIVE), load_checkpoint),
     "checkpoint, pickle": (
         edited(zipfile.ZipFile(io.BytesIO(ARCHIVE)).read(PICKLE)).map(lambda p: replaced(ARCHIVE, PICKLE, p)),

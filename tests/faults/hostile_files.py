@@ -62,9 +62,9 @@ def jpeg():
     return file.getvalue()
 
 
-def npy():
+def npy(*shape):
     file = io.BytesIO()
-    np.save(file, np.ones((3, 4, 5), np.float32))
+    np.save(file, np.ones(shape, np.float32))
     return file.getvalue()
 
 
@@ -127,3 +127,19 @@ def odd_states(draw):
         else:
             state[key] = draw(VALUES)
     return archive(state)
+
+
+def npz():
+    file = io.BytesIO()
+    np.savez(file, depth=np.ones((4, 5), np.float32))
+    return file.getvalue()
+
+
+IMAGE = png(np.zeros((16, 24, 3), np.uint8))
+DEPTH = png(np.arange(64, dtype=np.uint16).reshape(8, 8))
+MANIFEST = b"""{"manifest": 1, "cameras": {"a": {"width": 24, "height": 16, "fx": 20, "fy": 20, "cx": 11.5, "cy": 7.5}}}
+{"image": "image.png", "sequence": "s", "order": 1, "camera": "a", "mask": "image.png", "split": "val"}
+{"image": "image.png", "sequence": "s", "order": 2, "camera": "a", "speed": 3.5, "depth": {"path": "d.npy"}}
+{"image": "image.png", "sequence": "t", "time": 2.5, "camera": "a", "depth": {"path": "depth.png", "scale": 256}}
+{"image": "image.png", "sequence": "t", "time": 3, "camera": "a", "pose": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}
+"""
