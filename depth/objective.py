@@ -84,8 +84,8 @@ class SelfSupervisedObjective(nn.Module):
         with torch.autocast(batch.target.device.type, enabled=False):
             disparities = [output.disparities[scale].float() for scale in self.options.scales]
             depth = self._full_resolution_depth(disparities, batch.target.shape[-2:])
-            intrinsics = batch.intrinsics if learned is None else learned
-            synthesized = self.warp(batch.sources, depth, source_from_target, intrinsics)
+            camera = batch.intrinsics if learned is None else learned
+            synthesized = self.warp(batch.sources, depth, source_from_target, camera)
             photometric, active = self.reprojection_loss(
                 batch.target,
                 synthesized,
@@ -93,11 +93,9 @@ class SelfSupervisedObjective(nn.Module):
                 automask=self.options.automask,
                 average=self.options.average,
                 no_ssim=self.options.no_ssim,
-                weight=None if batch.known.counted is None else pixel_weights(batch.known.counted),
+                weight=pixel_weights(batch.known.counted),
             )
-            terms = {"photometric": photometric}
-            if "smoothness" in self.weights:
-                terms["smoothness"] = self._smoothness(disparities, batch.target)
+            terms = {"photometric": photometric} | self._smoothness(disparities, batch.target)
         regeneration = attention = None
         if self.dejavu is not None:
             regeneration = self.dejavu(batch.target, output.disparities[0])
@@ -171,12 +169,14 @@ class SelfSupervisedObjective(nn.Module):
         full = [d if d.shape[-2:] == size else F.interpolate(d, size, mode="bilinear") for d in disparities]
         return disparity_to_depth(torch.cat(full, 1), self.options.min_depth, self.options.max_depth)
 
-    def _smoothness(self, disparities: list[Tensor], target: Tensor) -> Tensor:
+    def _smoothness(self, disparities: list[Tensor], target: Tensor) -> dict[str, Tensor]:
+        if "smoothness" not in self.weights:
+            return {}
         terms = []
         for scale, disparity in zip(self.options.scales, disparities, strict=True):
             image = F.avg_pool2d(target, 2**scale) if scale else target
             terms.append(edge_aware_smoothness(disparity, image) / 2**scale)
-        return torch.stack(terms).mean()
+        return {"smoothness": torch.stack(terms).mean()}
 
     def _regeneration_terms(self, regeneration: Regeneration, target: Tensor, output: DepthOutput) -> dict[str, Tensor]:
         terms = self._image_terms("regeneration", regeneration.regenerated, target)

@@ -109,11 +109,14 @@ def min_reprojection(
     return torch.minimum(reprojection, identity), reprojection < identity
 
 
-def pixel_weights(counted: Tensor) -> Tensor:
+def pixel_weights(counted: Tensor | None) -> Tensor | None:
     """Weights of pixels that make a mean over an image the mean over those that count: bool -> float32 (B,1,H,W).
 
-    So every image weighs the same, however many of its pixels count. One in which none does weighs nothing.
+    So every image weighs the same, however many of its pixels count. One in which none does weighs nothing. None where
+    all count.
     """
+    if counted is None:
+        return None
     values = counted.float()
     return values / values.mean((-2, -1), keepdim=True).clamp_min(1.0 / counted[0].numel())
 

@@ -36,7 +36,7 @@ def run(manifest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     config = Config(
         data=DataOptions(data_path=str(manifest), dataset="frames", height=64, width=96, num_workers=0),
-        network=NetworkOptions(weights_init="scratch"),
+        network=NetworkOptions(encoder_weights="scratch"),
         train=TrainOptions(batch_size=2, max_steps=1, device="cpu"),
         log=LogOptions(log_dir=str(folder), model_name="tiny", log_frequency=1),
     )
