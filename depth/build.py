@@ -104,7 +104,7 @@ def _build_branch(config: Config) -> DejaVu:
         band=options.edit_band,
     )
     crm = build_crm(options.crm, 1, edit.random)
-    return DejaVu(edit, crm, condition=options.dejavu_condition)
+    return DejaVu(edit, crm, options.dejavu_condition, warmup=options.dejavu_warmup, ramp=options.dejavu_ramp)
 
 
 def _build_perceptual(config: Config) -> PerceptualLoss:
@@ -119,13 +119,16 @@ def _build_text(config: Config) -> TextSupervision:
 def build_optimizer(
     config: Config, objective: nn.Module
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Adam over everything that learns, and a learning rate that falls to a tenth every scheduler_step_size epochs.
+    """Adam; learning rates fall to a tenth every scheduler_step_size epochs, never where that is 0.
 
-    With 0 epochs it never falls.
+    Where the regeneration module's rate is the networks', all are one group, as in older checkpoints.
     """
-    train = config.train
-    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(parameters, train.learning_rate, fused=True)
+    train, groups = config.train, {}
+    for name, parameter in objective.named_parameters():
+        if parameter.requires_grad:
+            own = config.dejavu.crm_learning_rate if name.startswith("dejavu.crm.") else train.learning_rate
+            groups.setdefault(own, []).append(parameter)
+    optimizer = torch.optim.Adam([{"params": each, "lr": rate} for rate, each in groups.items()], fused=True)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size or sys.maxsize, 0.1)
 
 

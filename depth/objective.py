@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.branch import DejaVu
+from depth.dejavu.diagnosis import diagnose
 from depth.dejavu.losses import cyclic_loss, regeneration_mse
 from depth.dejavu.text import TextSupervision
 from depth.geometry import (
@@ -54,6 +56,10 @@ class SelfSupervisedObjective(nn.Module):
         dejavu: the regeneration branch, or None.
         perceptual: frozen LPIPS; needed where `regeneration_lpips` or `attention_lpips` has a weight.
         text: frozen CLIP; needed where `text` has a weight.
+
+    Attributes:
+        epoch: how far the training is, in epochs and parts of one; whoever trains sets it before a step. The
+            branch's warm-up and ramp go by it, and nothing else.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class SelfSupervisedObjective(nn.Module):
         self.dejavu = dejavu
         self.perceptual = perceptual
         self.text = text
+        self.epoch = math.inf
         self.warp, self.reprojection_loss = warp, reprojection_loss
 
     def forward(self, batch: FrameBatch) -> StepOutput:
@@ -98,7 +105,7 @@ class SelfSupervisedObjective(nn.Module):
             terms = {"photometric": photometric} | self._smoothness(disparities, batch.target)
         regeneration = attention = None
         if self.dejavu is not None:
-            regeneration = self.dejavu(batch.target, output.disparities[0])
+            regeneration = self.dejavu(batch.target, output.disparities[0], self.epoch)
             terms |= self._regeneration_terms(regeneration, batch.target, output)
         if isinstance(self.depth_net, SharedAttention):
             attention = Regeneration(output.extras["redacted"], output.extras["reconstruction"])
@@ -115,6 +122,18 @@ class SelfSupervisedObjective(nn.Module):
             intrinsics=learned,
             attention=attention,
         )
+
+    def diagnose_branch(self, batch: FrameBatch) -> dict[str, float]:
+        """What depth.dejavu.diagnosis finds on these frames; empty without a branch."""
+        if self.dejavu is None:
+            return {}
+
+        def loss(regenerated: Tensor) -> Tensor:
+            terms = self._image_terms("regeneration", regenerated, batch.target)
+            return LossTerms(terms).total(self.weights) if terms else regenerated.new_zeros(())
+
+        prediction = self._predict(batch.target, reconstruct=False).disparities[0]
+        return diagnose(self.dejavu, batch.target, prediction, self.epoch, loss)
 
     def compile_parts(self) -> None:
         """torch.compile for networks, warp and photometric loss; weights keep their names."""

@@ -49,6 +49,7 @@ def gradient_of(objective, output, names):
 def test_gradient_map(edit):
     """METHOD 2.4: the regeneration loss reaches the CRM and DepthNet, never PoseNet or LPIPS."""
     objective = make_objective(edit=edit, dejavu_cyclic=0.1)
+    nn.init.normal_(objective.dejavu.crm.to_rgb.weight)  # which begins at 0 and lets no gradient through
     batch = make_batch()
     assert gradient_of(objective, objective(batch), BRANCH) == {"depth_net", "dejavu"}
     assert gradient_of(objective, objective(batch), ["cyclic"]) == {"depth_net", "dejavu"}

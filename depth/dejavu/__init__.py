@@ -1,4 +1,4 @@
 """The branch: edits (EDITS), regeneration modules (CRMS), and the extensions CL, TS and SA.
 
-May import: depth/types.py, depth/support, depth/losses.
+May import: depth/types.py, depth/support, depth/networks, depth/losses.
 """

@@ -1,8 +1,9 @@
 """Conditional regeneration modules: the redacted image and the prediction C (N channels) -> the regenerated image.
 
-Source: DejaVu (Borse et al., CVPR 2023), sections on CRM-F and CRM-R; widths and depths are ours.
-Both normalise with the statistics of the batch at hand and keep no running ones: they exist in training only, where
-the pictures of fixed frames shall look like what the loss sees, and the recursive one would mix those of its passes.
+The default, AdditiveCRM, is ours: it regenerates after a few hundred steps, which the others do not. CRM-F and CRM-R
+are those of DejaVu (Borse et al., CVPR 2023); widths and depths are ours. These two normalise with the statistics of
+the batch at hand and keep no running ones: they exist in training only, where the pictures of fixed frames shall look
+like what the loss sees, and the recursive one would mix those of its passes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from depth.networks.layers import Float32Conv2d
 from depth.support.parts import Parts, build_part
 
 WIDTH = 32
@@ -42,6 +44,40 @@ def _conv_to_cells(width: int, fold: int) -> nn.Conv2d:
 def _condition(image: Tensor, prediction: Tensor) -> Tensor:
     """(B,3,H,W), (B,N,H,W) -> (B,N+3+N,H,W): the image's brightness times C, the image, C."""
     return torch.cat((image.mean(1, keepdim=True) * prediction, image, prediction), 1)
+
+
+class AdditiveCRM(nn.Module):
+    """Adds what was removed to the redacted image: dilated convs without norms, whose last one starts at 0.
+
+    It begins as no change, so that every step goes into what is missing; CRM-F spends most of a short training on
+    learning to copy what it is given. Batch norm, whose statistics move with every batch's edit, costs it more.
+
+    Args:
+        channels: N, channels of the prediction.
+        width: channels of the layers.
+        dilations: one layer each. With the last conv they see sum(dilations) + 1 cells to each side.
+        fold: as in ForwardCRM.
+    """
+
+    def __init__(
+        self, channels: int = 1, width: int = WIDTH, dilations: tuple[int, ...] = DILATIONS, fold: int = FOLD
+    ) -> None:
+        super().__init__()
+        self.fold = fold
+        inputs = [(2 * channels + 3) * fold**2] + [width] * (len(dilations) - 1)
+        layers = []
+        for i, dilation in zip(inputs, dilations, strict=True):
+            layers += [nn.Conv2d(i, width, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers)
+        # In float32 under autocast too: with bfloat16 the gradient that reaches C is off by a quarter.
+        self.to_rgb = Float32Conv2d(width, 3 * fold**2, 3, padding=1)
+        nn.init.zeros_(self.to_rgb.weight)
+        nn.init.zeros_(self.to_rgb.bias)
+
+    def forward(self, redacted: Tensor, prediction: Tensor) -> Tensor:
+        """(B,3,H,W), (B,N,H,W) -> (B,3,H,W), unbounded; H and W divisible by `fold`."""
+        cells = pixel_unshuffle(_condition(redacted, prediction), self.fold)
+        return redacted + pixel_shuffle(self.to_rgb(self.layers(cells)), self.fold)
 
 
 class ForwardCRM(nn.Module):
@@ -111,6 +147,7 @@ class RecursiveCRM(nn.Module):
 ResidualCRM = partial(ForwardCRM, residual=True)
 
 CRMS: Parts = {
+    "additive": "depth.dejavu.crm:AdditiveCRM",
     "forward": "depth.dejavu.crm:ForwardCRM",
     "recursive": "depth.dejavu.crm:RecursiveCRM",
     "residual": "depth.dejavu.crm:ResidualCRM",
@@ -121,7 +158,7 @@ def build_crm(name: str, channels: int, random: bool) -> nn.Module:
     """A regeneration module for N prediction channels.
 
     Args:
-        name: one of CRMS, or auto: recursive for random redaction, forward for structured redaction.
+        name: one of CRMS, or auto, as the paper found: recursive for random redaction, forward for structured one.
         channels: N.
         random: whether the edit is random, see `Edit.random`.
 

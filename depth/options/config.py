@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from depth.networks.encoder_weights import PRETRAINED, SCRATCH, package_of
 from depth.options.data import DataOptions
-from depth.options.dejavu import DejaVuOptions
+from depth.options.dejavu import DejaVuOptions, scheduled
 from depth.options.fields import check
 from depth.options.log import LogOptions
 from depth.options.loss import LossOptions
@@ -130,7 +130,7 @@ def resolved(config: Config) -> Config:
     train = config.train
     if train.scheduler_step_size is None:
         config = replace(config, train=replace(train, scheduler_step_size=max(1, train.num_epochs * 3 // 4)))
-    return config
+    return replace(config, dejavu=scheduled(config.dejavu, train.num_epochs, train.learning_rate))
 
 
 def _with_encoder_weights(network: NetworkOptions, dataset: str) -> NetworkOptions:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from depth.dejavu.crm import CRMS
 from depth.dejavu.edits import EDITS
-from depth.options.fields import Integer, Text, check
+from depth.options.fields import Integer, Number, Text, check
 
 EditName = Literal[tuple(EDITS)]  # its choices are the table's
 
@@ -31,13 +31,22 @@ class DejaVuOptions:
     """lowpass keeps, highpass removes the radii below this, in [0,1]."""
     edit_band: tuple[float, float] = (0.08, 0.35)
     """bandstop: the radii that are removed, in [0,1]."""
-    crm: Literal["auto", *CRMS] = "auto"
-    """Regeneration module; auto is recursive for random edits (pixels, blocks), forward for the others; residual is
-    forward that adds the edited frame to its output."""
+    crm: Literal["auto", *CRMS] = "additive"
+    """Regeneration module. additive, ours, adds what it finds to the edited frame. The paper's: forward, recursive,
+    and auto, which is recursive for random edits (pixels, blocks) and forward for the others. residual is forward
+    that adds the edited frame to its output."""
+    crm_learning_rate: Number = None
+    """Adam's step size for the module. Default: ten times --learning_rate; --learning_rate itself with the paper's
+    modules and residual."""
     dejavu_condition: Literal["prediction", "detached", "none"] = "prediction"
     """What the module sees of the disparity; detached and none are controls."""
     dejavu_weight: float = 0.1
     """gamma, the weight of the whole branch."""
+    dejavu_warmup: Number = None
+    """Epochs in which the module learns alone, on a disparity without gradient. Default: an eighth of --num_epochs;
+    0 with the paper's modules and residual."""
+    dejavu_ramp: Number = None
+    """Epochs after them over which gamma, for the depth network, grows to its full value. Default: as the warm-up."""
     dejavu_mse: float = 1.0
     """alpha, the weight of the squared error inside the branch."""
     dejavu_lpips: float = 0.1
@@ -73,6 +82,9 @@ class DejaVuOptions:
             check(self.dejavu or not getattr(self, name), f"--{name} needs --dejavu, which regenerates the frame")
         check(not self.class_names or self.dejavu_text > 0, "--class_names needs --dejavu_text")
         check(self.edit_block is None or self.edit_block > 0, "--edit_block is a number of pixels")
+        check(self.crm_learning_rate is None or self.crm_learning_rate > 0, "--crm_learning_rate is above 0")
+        for name in ("dejavu_warmup", "dejavu_ramp"):
+            check((getattr(self, name) or 0) >= 0, f"--{name} is a number of epochs, 0 or more")
 
     def check_used(self) -> None:
         """Raises UserError for options without effect: a baseline would pass for a DejaVu run.
@@ -93,3 +105,18 @@ class DejaVuOptions:
 
 # What DejaVu-SA reads without the branch.
 _OF_ATTENTION = ("edit_band", "dejavu_weight", "dejavu_mse", "dejavu_lpips", "lpips_net", "lpips_weights")
+
+# What the module's rate is to the networks', and the share of the training that its warm-up takes, and gamma's ramp.
+_MODULE_RATE, _WARMUP = 10.0, 0.125
+
+
+def scheduled(options: DejaVuOptions, num_epochs: int, learning_rate: float) -> DejaVuOptions:
+    """The options with a learning rate, warm-up and ramp; other modules than ours stay as they were published."""
+    ours = options.crm == "additive"
+    rate = learning_rate * (_MODULE_RATE if ours else 1.0)
+    warmup = options.dejavu_warmup
+    if warmup is None:
+        warmup = _WARMUP * num_epochs if ours else 0.0
+    ramp = warmup if options.dejavu_ramp is None else options.dejavu_ramp
+    rate = rate if options.crm_learning_rate is None else options.crm_learning_rate
+    return replace(options, crm_learning_rate=rate, dejavu_warmup=warmup, dejavu_ramp=ramp)

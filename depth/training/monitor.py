@@ -17,13 +17,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from depth.support.distributed import mean_over_ranks
 from depth.support.files import write_file
+from depth.training.alarms import alarms
 from depth.types import FrameBatch, RawBatch, StepOutput, UserError
-
-# Bounds of a collapse, ours. In healthy runs on the embedded world the means over 25 steps stayed within
-# [0.010, 0.32], [0.003, 0.012] and [0.35, 0.69], the first steps included.
-_LEAST_SPREAD = 0.002
-_LEAST_TRANSLATION = 1e-4
-_LEAST_MASKED, _MOST_MASKED = 0.001, 0.98
 
 
 def step_statistics(output: StepOutput) -> dict[str, Tensor]:
@@ -45,20 +40,6 @@ def step_statistics(output: StepOutput) -> dict[str, Tensor]:
             statistics[f"camera/{name}"] = camera[place]
     statistics["pose/translation"] = output.source_from_target.detach()[..., :3, 3].norm(dim=-1).mean()
     return statistics
-
-
-def alarms(values: dict[str, float]) -> dict[str, str]:
-    """Signs of a collapse in the statistics of `step_statistics`: name -> a line that says what it means."""
-    found = {}
-    if values["disparity/spread"] < _LEAST_SPREAD:
-        found["disparity"] = f"disparity is nearly the same everywhere (spread {values['disparity/spread']:.2g})"
-    if values["pose/translation"] < _LEAST_TRANSLATION:
-        found["pose"] = f"the camera hardly moves (translation {values['pose/translation']:.2g})"
-    masked = values["share/automasked"]
-    # A share of exactly 0 is a run without auto-mask.
-    if 0 < masked < _LEAST_MASKED or masked > _MOST_MASKED:
-        found["automask"] = f"the auto-mask leaves out {masked:.2%} of the pixels"
-    return found
 
 
 def colour_map(values: Tensor) -> Tensor:
@@ -181,15 +162,16 @@ class Monitor:
                     self.writer.add_scalar(name, value, step)
 
     def watch(self, values: dict[str, float], step: int) -> None:
-        """Warns of a collapse, once when it begins: a line on stderr, and alarm/<name> in TensorBoard."""
+        """Warns of what `alarms` finds, once when it begins: a line on stderr, and alarm/<name> in TensorBoard."""
         if self.writer is None:
             return
         found = alarms(values)
-        changed = {name: float(name in found) for name in self._alarmed ^ found.keys()}
-        self.scalars({f"alarm/{name}": value for name, value in changed.items()}, step)
-        for name in sorted(found.keys() - self._alarmed):
+        begun = [name for name, line in found.items() if line and name not in self._alarmed]
+        ended = [name for name, line in found.items() if not line and name in self._alarmed]
+        self.scalars({f"alarm/{name}": float(name in begun) for name in (*begun, *ended)}, step)
+        for name in sorted(begun):
             print(f"warning: step {step}: {found[name]}", file=sys.stderr, flush=True)
-        self._alarmed = set(found)
+        self._alarmed = self._alarmed.union(begun).difference(ended)
 
     def pictures(self, sheets: list[dict[str, Tensor]], step: int) -> None:
         """TensorBoard pictures under validation_<i>/, and <run>/pictures/step_<n>.png."""

@@ -50,3 +50,16 @@ class Validation(Protocol):
 
     def pictures(self) -> list[dict[str, Tensor]]:
         """Pictures of the fixed validation frames."""
+
+
+def describe(scores: dict[str, float], best: bool) -> str:
+    """A validation's scores in words: `validation photometric 0.0812, abs_rel 0.2711 (best); dejavu redacted 0.01`."""
+    groups: dict[str, list[str]] = {}
+    for name, value in scores.items():
+        group, _, figure = name.rpartition("/")
+        if name != "score":
+            groups.setdefault(group or "validation", []).append(f"{figure} {value:.4f}")
+    texts = {group: f"{group} {', '.join(figures)}" for group, figures in groups.items()}
+    if best:
+        texts["validation"] += " (best)"
+    return "; ".join(texts.values())

@@ -20,7 +20,7 @@ from depth.support.stop_signal import StopRequested, StopSignal
 from depth.training.accumulation import backward_in_parts
 from depth.training.bad_steps import BadSteps
 from depth.training.monitor import Monitor, StepMeans, step_statistics
-from depth.training.schedule import Progress, Settings, Validation
+from depth.training.schedule import Progress, Settings, Validation, describe
 from depth.types import FrameBatch, RawBatch, StepOutput, UserError
 
 
@@ -28,7 +28,7 @@ class Trainer:
     """Runs a schedule and leaves checkpoints, events and pictures in a run folder.
 
     Args:
-        objective: FrameBatch -> StepOutput; its parameters with gradients are the optimiser's.
+        objective: FrameBatch -> StepOutput; its parameters with gradients are the optimiser's. Its `epoch` is set.
         optimizer, scheduler: the scheduler is stepped once an epoch.
         loader: RawBatches; its batch sampler has `set_epoch(epoch, start_step)`.
         prepare: RawBatch, device -> FrameBatch on the device.
@@ -61,21 +61,21 @@ class Trainer:
         self.model = objective if process.world_size == 1 else parallel(objective, settings.all_parameters_used)
         self.bad_steps = BadSteps(objective, process, folder, settings.max_bad_steps)
         self.steps_per_epoch = len(loader.batch_sampler)
-        self.progress = Progress()
-        self.stop = StopSignal()
+        self.progress, self.stop = Progress(), StopSignal()
         self._stop_agreed = self._save_agreed = False
         self._last_save = time.monotonic()
 
     def step(self, batch: FrameBatch) -> StepOutput | None:
         """One optimiser step; None where loss or gradient was not finite and the step was skipped."""
+        settings, progress = self.settings, self.progress
         self.bad_steps.before_step()
         self.optimizer.zero_grad(set_to_none=True)
-        settings = self.settings
+        self.objective.epoch = progress.epoch + progress.step_in_epoch / self.steps_per_epoch
         output = backward_in_parts(self.model, batch, settings.accumulate, self.process.device, settings.bfloat16)
         parameters = [p for p in self.objective.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
         if self._agree(~torch.isfinite(norm + output.loss)):
-            self.bad_steps.skip(self.progress.step + 1, batch, output)
+            self.bad_steps.skip(progress.step + 1, batch, output)
             return None
         if settings.clip_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip_grad_norm, norm)
@@ -176,6 +176,7 @@ class Trainer:
         """Writes the scores and, where they are the best, the networks."""
         progress = self.progress
         self.monitor.scalars({f"validation/{name}": value for name, value in scores.items()}, progress.step)
+        self.monitor.watch(scores, progress.step)
         self._show()
         # Not "<" alone: a first score that is NaN would then stay the best for ever.
         best = progress.best is None or not scores["score"] >= progress.best
@@ -184,8 +185,7 @@ class Trainer:
             networks = self.objective.inference_networks()
             state = {**self.header, "progress": asdict(progress), "networks": networks}
             save_checkpoint(self.folder / "checkpoints" / "best.pt", state)
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "score")
-        return f"; validation {figures}{' (best)' if best else ''}"
+        return f"; {describe(scores, best)}"
 
     def _show(self) -> None:
         if self.validation is not None and self.process.is_main and self.settings.image_frequency != 0:

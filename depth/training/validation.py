@@ -43,7 +43,10 @@ class FrameValidation:
         self.device = shown.target.device
 
     def scores(self) -> dict[str, float]:
-        """photometric, the depth errors, and "score": abs_rel where it is known, else photometric."""
+        """photometric, the depth errors, and "score": abs_rel where it is known, else photometric.
+
+        With a branch also dejavu/*, what depth.dejavu.diagnosis finds on the shown frames.
+        """
         total, count = 0.0, 0
         with self._quiet():
             for raw in self.batches:
@@ -53,6 +56,9 @@ class FrameValidation:
             scores = {"photometric": total / max(count, 1)}
             if self.depth_errors is not None:
                 scores |= self.depth_errors(self.objective.depth_net)
+        with self._quiet():
+            found = self.objective.diagnose_branch(self.shown)
+        scores |= {f"dejavu/{name}": value for name, value in found.items()}
         return scores | {"score": scores.get("abs_rel", scores["photometric"])}
 
     def pictures(self) -> list[dict[str, Tensor]]:

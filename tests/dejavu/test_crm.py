@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from depth.dejavu.crm import CRMS, ForwardCRM, RecursiveCRM, _condition, build_crm
+from depth.dejavu.crm import CRMS, AdditiveCRM, ForwardCRM, RecursiveCRM, _condition, build_crm
 from depth.dejavu.dct import keep_band
 from depth.dejavu.edits import build_edit
 from depth.types import UserError
@@ -11,6 +11,12 @@ from depth.types import UserError
 def pair(channels, size=(16, 24), batch=2):
     generator = torch.Generator().manual_seed(0)
     return (torch.rand(batch, c, *size, generator=generator) for c in (3, channels))
+
+
+def started(crm):
+    """The module as it is once its last conv, which may begin at 0, has moved."""
+    nn.init.normal_(crm.to_rgb.weight, 0.0, 0.1)
+    return crm
 
 
 def test_condition_by_hand():
@@ -25,7 +31,7 @@ def test_condition_by_hand():
 def test_shape_and_gradients(name, channels):
     redacted, prediction = pair(channels)
     prediction.requires_grad_()
-    crm = build_crm(name, channels, random=False)
+    crm = started(build_crm(name, channels, random=False))
     out = crm(redacted, prediction)
     assert out.shape == redacted.shape
     out.square().mean().backward()
@@ -69,7 +75,7 @@ def reach(crm, size=96):
     for module in crm.modules():
         if isinstance(module, nn.BatchNorm2d):  # batch statistics tie all pixels together
             module.forward = lambda x: x
-        if isinstance(module, nn.ReLU):
+        if isinstance(module, nn.ReLU | nn.ELU):
             module.forward = lambda x: x
     redacted, prediction = pair(1, (size, size), batch=1)
     redacted.requires_grad_()
@@ -84,6 +90,7 @@ def test_a_forward_module_sees_past_half_a_block():
     assert reach(ForwardCRM(1)) == 32
     assert reach(RecursiveCRM(1, fold=1)) == 8
     assert reach(RecursiveCRM(1)) == 16
+    assert reach(started(AdditiveCRM(1))) == 32
 
 
 @pytest.mark.parametrize("name", ["forward", "recursive"])
@@ -106,6 +113,20 @@ def test_training_and_evaluation_agree(name):
         crm(redacted * 5, prediction)
     torch.testing.assert_close(crm.eval()(redacted, prediction), crm.train()(redacted, prediction))
     assert not list(crm.buffers())
+
+
+def test_additive_begins_as_no_change_and_has_no_statistics():
+    redacted, prediction = pair(5)
+    crm = AdditiveCRM(5)
+    assert torch.equal(crm(redacted, prediction), redacted)
+    one = started(crm)(redacted[:1], prediction[:1])
+    torch.testing.assert_close(one, crm(redacted, prediction)[:1])  # a batch norm would mix the samples
+
+
+def test_additive_ends_in_float32_under_autocast():
+    redacted, prediction = pair(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert started(AdditiveCRM(1))(redacted, prediction).dtype == torch.float32
 
 
 def test_residual_starts_from_the_redacted_image():

@@ -65,6 +65,9 @@ def test_gradient_map_of_cyclic():
 def test_gradient_map_of_text(tiny_clip):
     """DejaVu-TS reaches CRM and DepthNet, never PoseNet or CLIP, which is no part of the checkpoint either."""
     objective, batch = build_objective(make_config(dejavu_text=0.1)), make_batch()
+    torch.nn.init.normal_(
+        objective.dejavu.crm.to_rgb.weight, 0.0, 0.1
+    )  # which begins at 0 and lets no gradient through
     output = objective(batch)
     assert gradient_of(objective, output, ["text"]) == {"depth_net", "dejavu"}
     assert objective.weights["text"] == 0.1 and output.terms.values["text"] > 0

@@ -6,7 +6,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from depth.runs.checkpoint import load_checkpoint
-from depth.training.monitor import Monitor, alarms
+from depth.training.alarms import alarms
+from depth.training.monitor import Monitor
 
 HEALTHY = {"disparity/spread": 0.05, "pose/translation": 0.005, "share/automasked": 0.5}
 
@@ -35,12 +36,49 @@ def test_an_exploding_run_names_term_parameter_and_frames_and_stops(server, flag
     ],
 )
 def test_signs_of_a_collapse(name, statistic, value, healthy):
-    assert list(alarms(HEALTHY | {statistic: value})) == [name]
-    assert alarms(HEALTHY | {statistic: healthy}) == {}
+    assert raised(HEALTHY | {statistic: value}) == [name]
+    assert raised(HEALTHY | {statistic: healthy}) == []
+
+
+def raised(values):
+    return [name for name, line in alarms(values).items() if line]
 
 
 def test_without_automask_nothing_is_masked_and_nothing_is_wrong():
-    assert alarms(HEALTHY | {"share/automasked": 0.0}) == {}
+    assert raised(HEALTHY | {"share/automasked": 0.0}) == []
+
+
+BRANCH = {"redacted": 0.01, "regenerated": 0.009, "regenerated_without_c": 0.0095}
+BRANCH = {f"dejavu/{k}": v for k, v in (BRANCH | {"texture": 0.29, "texture_growth": 0.5, "gamma_share": 0.2}).items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "value"),
+    [("regeneration", "dejavu/regenerated", 0.0101), ("texture", "dejavu/texture", 0.31)],
+)
+def test_a_branch_that_harms_is_told_of_once_it_reaches_the_network(name, figure, value):
+    assert raised({"score": 1.0} | BRANCH) == []
+    assert raised(BRANCH | {figure: value}) == [name]
+    assert raised(BRANCH | {figure: value, "dejavu/gamma_share": 0.0}) == []
+
+
+def test_texture_that_shrinks_and_a_frame_without_redaction_are_no_alarm():
+    assert raised(BRANCH | {"dejavu/texture": 0.5, "dejavu/texture_growth": 0.0}) == []
+    assert raised(BRANCH | {"dejavu/redacted": 0.0}) == []
+
+
+def test_validations_without_a_branch_raise_nothing():
+    assert alarms({"photometric": 0.1, "score": 0.1}) == {}
+
+
+def test_alarms_of_steps_and_of_validations_do_not_end_each_other(tmp_path, capsys):
+    monitor = Monitor(tmp_path, "synthetic")
+    for step, values in enumerate([HEALTHY, BRANCH, HEALTHY, BRANCH]):
+        bad = {"dejavu/regenerated": 0.02} if values is BRANCH else {"disparity/spread": 0.0}
+        monitor.watch(values | bad, step)
+    monitor.close()
+    warnings = capsys.readouterr().err.splitlines()
+    assert [line[:16] for line in warnings] == ["warning: step 0:", "warning: step 1:"]
 
 
 def test_an_alarm_is_told_when_it_begins_and_drawn_while_it_lasts(tmp_path, capsys):

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from depth.runs.checkpoint import load_checkpoint
 from depth.training.monitor import Monitor
 from depth.types import UserError
-from tests.training.toy_trainer import Validation, toy_trainer
+from tests.training.toy_trainer import STEPS_PER_EPOCH, Validation, toy_trainer
 
 
 @pytest.mark.parametrize("stop_at", [(0, 0), (0, 3), (1, 0), (1, 4), (2, 2)])
@@ -30,6 +30,8 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, stop_at):
     second.restore(load_checkpoint(path), path)
     assert second.fit()
     assert torch.equal(second.objective.weight, whole.objective.weight)
+    assert whole.objective.epochs == [n / STEPS_PER_EPOCH for n in range(3 * STEPS_PER_EPOCH)]
+    assert first.objective.epochs + second.objective.epochs == whole.objective.epochs
 
 
 def test_max_steps_ends_inside_an_epoch_and_can_be_lengthened(tmp_path):

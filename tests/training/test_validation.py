@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
+from depth.training.schedule import describe
 from depth.training.validation import FrameValidation
 from depth.types import DepthOutput, RawBatch
 from tests.test_objective import make_batch, make_objective
@@ -34,12 +35,43 @@ def test_scores_are_the_objectives_and_cost_no_regeneration(monkeypatch):
         raise AssertionError("the branch was asked")
 
     monkeypatch.setattr(objective.dejavu, "forward", refuse)
+    monkeypatch.setattr(objective, "diagnose_branch", lambda _: {})
     scores = validation.scores()
     # The noise that breaks ties is drawn after other draws than before.
     assert scores["photometric"] == pytest.approx((2 * expected[0] + expected[1]) / 3, rel=1e-4)
     assert scores["score"] == scores["abs_rel"] == 0.5
     with pytest.raises(AssertionError, match="the branch was asked"):
         validation.pictures()
+
+
+def test_scores_say_what_the_branch_does():
+    objective = make_objective(dejavu_warmup=1.0)
+    validation = FrameValidation(objective, [_raw(2)], lambda *_: make_batch(), make_batch(), None)
+    objective.epoch = 0.5
+    first = validation.scores()
+    names = {"redacted", "regenerated", "regenerated_without_c", "texture", "texture_growth", "gamma_share"}
+    assert {name for name in first if "/" in name} == {f"dejavu/{name}" for name in names}
+    assert first["dejavu/regenerated"] == first["dejavu/redacted"] > 0 == first["dejavu/gamma_share"]
+    nn.init.normal_(objective.dejavu.crm.to_rgb.weight)
+    objective.epoch = 9.0
+    second = validation.scores()
+    assert second["dejavu/regenerated"] != second["dejavu/redacted"] == first["dejavu/redacted"]
+    assert second["dejavu/gamma_share"] == 1.0
+    assert all(p.grad is None for p in objective.parameters())
+
+
+def test_a_branch_without_image_terms_is_looked_at_too():
+    objective = make_objective(dejavu_mse=0.0, dejavu_lpips=0.0, dejavu_cyclic=0.1)
+    found = FrameValidation(objective, [], None, make_batch(), None).scores()
+    assert found["dejavu/texture_growth"] == 0.0
+
+
+def test_scores_in_words():
+    scores = {"photometric": 0.08123, "abs_rel": 0.3, "score": 0.3, "dejavu/redacted": 0.01, "dejavu/texture": 0.25}
+    assert describe(scores, True) == (
+        "validation photometric 0.0812, abs_rel 0.3000 (best); dejavu redacted 0.0100, texture 0.2500"
+    )
+    assert describe({"photometric": 0.1, "score": 0.1}, False) == "validation photometric 0.1000"
 
 
 class _Normed(nn.Module):

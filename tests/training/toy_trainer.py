@@ -46,8 +46,10 @@ class Objective(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(2))
         self.register_buffer("seen", torch.zeros(()))  # as a batch norm's running mean
+        self.epochs = []
 
     def forward(self, batch):
+        self.epochs.append(self.epoch)
         if self.training:
             self.seen.lerp_(batch.target.mean(), 0.1)
         loss = ((self.weight - batch.target) ** 2).sum() + self.weight.sum() * torch.randn(())

@@ -1,0 +1,56 @@
+"""Signs that a training goes wrong, in the figures that it writes down. Bounds are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Of a collapse. In healthy runs on the embedded world the means over 25 steps stayed within [0.010, 0.32],
+# [0.003, 0.012] and [0.35, 0.69], the first steps included.
+_LEAST_SPREAD = 0.002
+_LEAST_TRANSLATION = 1e-4
+_LEAST_MASKED, _MOST_MASKED = 0.001, 0.98
+# Of texture in the disparity, and of what a step adds to it.
+_MOST_TEXTURE = 0.3
+_MOST_GROWTH = 0.1
+
+
+def alarms(values: Mapping[str, float]) -> dict[str, str | None]:
+    """A line for each sign that is there, None for one that is not: by name, of the signs whose figures are given.
+
+    values: those of depth.training.monitor.step_statistics, or a validation's scores.
+    """
+    return _of_steps(values) if "disparity/spread" in values else _of_branch(values)
+
+
+def _of_steps(values: Mapping[str, float]) -> dict[str, str | None]:
+    spread, translation, masked = (
+        values[name] for name in ("disparity/spread", "pose/translation", "share/automasked")
+    )
+    flat = f"disparity is nearly the same everywhere (spread {spread:.2g})"
+    still = f"the camera hardly moves (translation {translation:.2g})"
+    # A share of exactly 0 is a run without auto-mask.
+    left_out = 0 < masked < _LEAST_MASKED or masked > _MOST_MASKED
+    return {
+        "disparity": flat if spread < _LEAST_SPREAD else None,
+        "pose": still if translation < _LEAST_TRANSLATION else None,
+        "automask": f"the auto-mask leaves out {masked:.2%} of the pixels" if left_out else None,
+    }
+
+
+def _of_branch(values: Mapping[str, float]) -> dict[str, str | None]:
+    if not values.get("dejavu/gamma_share"):  # no branch, or it does not reach the network (yet)
+        return {}
+    redacted, regenerated = values["dejavu/redacted"], values["dejavu/regenerated"]
+    texture, growth = values["dejavu/texture"], values["dejavu/texture_growth"]
+    worse = (
+        f"the regenerated frames are no better than the redacted ones (squared error {regenerated:.4f}, "
+        f"{redacted:.4f}): the branch teaches nothing; a longer --dejavu_warmup or a higher --crm_learning_rate helps"
+    )
+    leak = (
+        f"the disparity carries the image's texture (correlation {texture:.2f}) and the branch adds to it: lower "
+        "--dejavu_weight"
+    )
+    return {
+        "regeneration": worse if 0 < redacted <= regenerated else None,
+        "texture": leak if texture > _MOST_TEXTURE and growth > _MOST_GROWTH else None,
+    }
