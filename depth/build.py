@@ -59,7 +59,9 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
         weights,
         options,
         _build_branch(config) if config.dejavu.dejavu else None,
-        _build_perceptual(config) if weights.get("regeneration_lpips") or weights.get("attention_lpips") else None,
+        PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
+        if weights.get("regeneration_lpips") or weights.get("attention_lpips")
+        else None,
         _build_text(config) if weights.get("text") else None,
     )
 
@@ -107,10 +109,6 @@ def _build_branch(config: Config) -> DejaVu:
     return DejaVu(edit, crm, options.dejavu_condition, warmup=options.dejavu_warmup, ramp=options.dejavu_ramp)
 
 
-def _build_perceptual(config: Config) -> PerceptualLoss:
-    return PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
-
-
 def _build_text(config: Config) -> TextSupervision:
     options = config.dejavu
     return load_text_supervision(options.text_model, options.text_weights, options.class_names)
@@ -119,15 +117,15 @@ def _build_text(config: Config) -> TextSupervision:
 def build_optimizer(
     config: Config, objective: nn.Module
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Adam; learning rates fall to a tenth every scheduler_step_size epochs, never where that is 0.
+    """Adam, whose rates fall to a tenth every scheduler_step_size epochs, or never (0).
 
-    Where the regeneration module's rate is the networks', all are one group, as in older checkpoints.
+    Parameters of one rate are one group, as in older checkpoints.
     """
     train, groups = config.train, {}
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
-            own = config.dejavu.crm_learning_rate if name.startswith("dejavu.crm.") else train.learning_rate
-            groups.setdefault(own, []).append(parameter)
+            rate = config.dejavu.crm_learning_rate if name.startswith("dejavu.crm.") else train.learning_rate
+            groups.setdefault(rate, []).append(parameter)
     optimizer = torch.optim.Adam([{"params": each, "lr": rate} for rate, each in groups.items()], fused=True)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size or sys.maxsize, 0.1)
 
