@@ -20,12 +20,13 @@ import torch
 from tqdm import tqdm
 
 from datasets.core.splits import Part, split_name
+from datasets.core.truth_files import TruthFiles
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
 from datasets.sets import Loading, Samples, evaluation_loader
 from depth.build import load_trained
 from depth.evaluation.metrics import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
 from depth.evaluation.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions
-from depth.evaluation.protocols import PROTOCOLS, Protocol, prepare_batch, prepare_sample
+from depth.evaluation.protocols import PROTOCOLS, Protocol, adapted, prepare_batch, prepare_sample
 from depth.evaluation.report import Report, protocol_line, summary, title, write_report
 from depth.evaluation.scaling import scaling_of, suffix_of
 from depth.evaluation.sheets import choose_frames, frame_sheet
@@ -94,7 +95,7 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     if result is None or not process.is_main:
         return None
     baselines = {}
-    if place.kind == "synthetic":
+    if place.kind == "synthetic" and not options.gt_path:
         training = _images(options, place, protocol, source.size, "train")
         baselines["constant prior"] = _constant_prior(training, images, protocol, source)
     report = Report(
@@ -113,14 +114,20 @@ def _data(options: EvaluationOptions) -> tuple[DataPlace, str, Protocol]:
     """Where the frames are, what the split is called, and how it is evaluated."""
     if options.dataset == "frames":
         place = find_manifest(options.data_path, options.skip_missing)
-        return place, f"{place.root.stem}_{options.eval_split or 'test'}", PROTOCOLS["frames"]
+        named = f"{place.root.stem}_{options.eval_split or 'test'}"
+        return place, named, _adapted(options.protocol or "frames", options)
     split = options.eval_split or "eigen"
     named = split_name(split)  # an unknown split is an error on the embedded world too
     place = find_data(options.data_path, "synthetic" if split == "synthetic" else "kitti", _cache_dir(options))
     if place.kind == "synthetic":
-        return place, "synthetic", PROTOCOLS["synthetic"]
+        return place, "synthetic", _adapted("synthetic", options)
     # A split of the user's own is evaluated as eigen is, against the scans.
-    return place, named, PROTOCOLS["eigen_benchmark" if named == "eigen_benchmark" else "eigen"]
+    return place, named, _adapted("eigen_benchmark" if named == "eigen_benchmark" else "eigen", options)
+
+
+def _adapted(name: str, options: EvaluationOptions) -> Protocol:
+    truth = f"ground truth of {options.gt_path}" if options.gt_path else None
+    return adapted(PROTOCOLS[name], options.min_depth, options.max_depth, options.crop, truth)
 
 
 def _silent(*_lines: str, sep: str = "") -> None:
@@ -200,7 +207,7 @@ def _images(
     loader, count, in_split, note = evaluation_loader(
         place,
         options.eval_split or ("test" if place.own else "eigen"),
-        Samples(*size),
+        Samples(*size, aspect=protocol.aspect),
         Loading(
             options.batch_size,
             options.num_workers,
@@ -209,6 +216,7 @@ def _images(
         ),
         kind=protocol.ground_truth,
         cache_dir=_cache_dir(options),
+        files=TruthFiles(Path(options.gt_path), options.gt_scale) if options.gt_path else None,
         collate=partial(prepare_batch, protocol=protocol),
         skip_missing=options.skip_missing,
         part=options.eval_split or part if place.own else part,

@@ -10,10 +10,11 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from datasets.core.frames import EvalDataset
+from datasets.core.evaluated import EvalDataset
 from datasets.core.sampler import OnBadSample, make_loader
 from datasets.core.sources import FrameSource, select_available
 from datasets.core.splits import EvaluatedPart, FrameRef, find_split, load_split
+from datasets.core.truth_files import TruthFiles
 from datasets.locate import DataPlace
 from depth.types import EvalSample, UserError
 
@@ -54,6 +55,7 @@ class Samples:
     width: int
     offsets: tuple[int, ...] = ()  # of the sources in time
     use_stereo: bool = False  # adds the other camera
+    aspect: float | None = None  # in evaluation, width / height of the part around the centre that is looked at
 
     @property
     def needed(self) -> tuple[int, ...]:
@@ -82,6 +84,7 @@ def evaluation_loader(
     *,
     kind: str | None,
     cache_dir: Path,
+    files: TruthFiles | None = None,
     collate: Callable[[Sequence[EvalSample]], Any],
     skip_missing: bool = False,
     part: EvaluatedPart = "test",
@@ -92,6 +95,7 @@ def evaluation_loader(
         samples, loading: the images' size, and how they are batched; the loader has this process's share.
         kind: ground truth, see `FrameSource.ground_truth`.
         cache_dir: for ground truth made from scans.
+        files: ground truth of one's own instead.
         collate: runs in the loader's processes, so that what it drops never travels.
         skip_missing: go on with the frames that are there.
 
@@ -104,10 +108,11 @@ def evaluation_loader(
     """
     refs = split_frames(place, split, part)
     source = open_source(place, refs)
-    truth = source.ground_truth(kind, cache_dir / "ground_truth")
+    truth = files.open(source, refs) if files else source.ground_truth(kind, cache_dir / "ground_truth")
     if truth is None:
-        raise UserError(f"--eval_split {split}: {source.root} has no ground-truth depth")
-    kept, note = select_available(source, refs, (), skip_missing, also=truth.has)
-    images = EvalDataset(source, kept, samples.height, samples.width, truth)
+        raise UserError(f"--eval_split {split}: {source.root} has no ground-truth depth; --gt_path has your own")
+    # A manifest need not have depth for every frame.
+    kept, note = select_available(source, refs, (), skip_missing or place.own is not None, also=truth.has)
+    images = EvalDataset(source, kept, samples.height, samples.width, truth, samples.aspect)
     loader = make_loader(images, loading.batch_size, collate, loading.num_workers, loading.rank, loading.world_size)
     return loader, len(kept), len(refs), note

@@ -11,7 +11,8 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from datasets.core.cache import open_cache
-from datasets.core.frames import EvalDataset, FrameDataset, collate
+from datasets.core.evaluated import EvalDataset
+from datasets.core.frames import FrameDataset, collate
 from datasets.core.sampler import make_loader, make_train_loader
 from datasets.core.sources import FrameSource, is_complete, select_available
 from datasets.core.splits import FrameRef, has_part

@@ -153,6 +153,12 @@ class DepthPixels:
         values = depth[rows, columns].astype(np.float32, copy=False)
         return cls(depth.shape, rows.astype(np.int32), columns.astype(np.int32), values)
 
+    def rows_between(self, first: int, last: int) -> Self:
+        """The rows from `first` to before `last` as a map of their own."""
+        inside = (self.rows >= first) & (self.rows < last)
+        shape = (last - first, self.shape[1])
+        return type(self)(shape, self.rows[inside] - np.int32(first), self.columns[inside], self.depth[inside])
+
     def dense(self) -> np.ndarray:
         """float32 (Hg,Wg) metres, 0 where there is no ground truth."""
         depth = np.zeros(self.shape, np.float32)

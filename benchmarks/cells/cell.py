@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from datasets.core.augment import prepare
-from datasets.core.frames import EvalDataset, FrameDataset, collate
+from datasets.core.evaluated import EvalDataset
+from datasets.core.frames import FrameDataset, collate
 from datasets.kitti.ground_truth import DepthMapGroundTruth
 from datasets.locate import DataPlace
 from datasets.sets import open_source, split_frames

@@ -23,7 +23,7 @@ from datasets.core.known import SampleKnown, read_known, stack_known
 from datasets.core.labels import resize_labels, stack_labels
 from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
-from depth.types import DepthPixels, EvalSample, Labels, RawBatch, UserError
+from depth.types import Labels, RawBatch, UserError
 
 NO_JITTER = (1.0, 1.0, 1.0, 0.0)
 _IDENTITY = torch.eye(4)
@@ -66,6 +66,11 @@ def load_view(source: FrameSource, ref: FrameRef, height: int, width: int) -> tu
 
     Raises UserError where the image or its calibration is missing, damaged, or of different sizes.
     """
+    return resize_view(*read_view(source, ref), height, width)
+
+
+def read_view(source: FrameSource, ref: FrameRef) -> tuple[Tensor, np.ndarray]:
+    """A frame at its own size, uint8 (3,H0,W0), and its intrinsics. Raises UserError as `load_view`."""
     path = source.image_path(ref)
     image = read_image(path)
     intrinsics, size = source.intrinsics(ref)
@@ -74,7 +79,7 @@ def load_view(source: FrameSource, ref: FrameRef, height: int, width: int) -> tu
             f"{path} has {image.shape[2]}x{image.shape[1]} pixels, its calibration is for {size[0]}x{size[1]}: "
             "use the original images"
         )
-    return resize_view(image, intrinsics, height, width)
+    return image, intrinsics
 
 
 class FrameLookup(Protocol):
@@ -216,35 +221,3 @@ def collate(samples: Sequence[FrameSample]) -> RawBatch:
         labels=None if samples[0].labels is None else stack_labels([s.labels for s in samples]),
         known=stack_known([s.known for s in samples]),
     )
-
-
-class EvalDataset(torch.utils.data.Dataset):
-    """Images at the network's size with ground truth at its own.
-
-    Args:
-        source: reads the frames.
-        refs: the images.
-        height, width: the network's input in pixels.
-        ground_truth: frame -> the pixels that have one.
-
-    Raises UserError for items that are missing or damaged.
-    """
-
-    def __init__(
-        self,
-        source: FrameSource,
-        refs: Sequence[FrameRef],
-        height: int,
-        width: int,
-        ground_truth: Callable[[FrameRef], DepthPixels],
-    ) -> None:
-        self.source, self.refs, self.ground_truth = source, list(refs), ground_truth
-        self.height, self.width = height, width
-
-    def __len__(self) -> int:
-        return len(self.refs)
-
-    def __getitem__(self, index: int) -> EvalSample:
-        ref = self.refs[index]
-        image, _ = load_view(self.source, ref, self.height, self.width)
-        return EvalSample(image=image, truth=self.ground_truth(ref), name=ref.name)

@@ -31,4 +31,8 @@ def suffix_of(options: EvaluationOptions, model: TrainedModel | None) -> str:
         words.append("_median" if scaling.median else "_no_median")
     if scaling.factor != scaling_of(replace(options, pred_depth_scale_factor=None), model).factor:
         words.append(f"_times_{scaling.factor:g}")
-    return "".join(words)
+    limits = {"from": options.min_depth, "to": options.max_depth}
+    words += [f"_{name}_{limit:g}m" for name, limit in limits.items() if limit is not None]
+    words += [f"_crop_{options.crop}"] if options.crop else []
+    words += [f"_{options.protocol}"] if options.protocol else []
+    return "".join(words) + ("_own_truth" if options.gt_path else "")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from depth.options.fields import Integer, Number, Text, check
 
+ProtocolName = Annotated[Literal["frames", "make3d", "ddad"] | None, tyro.conf.arg(metavar="{frames,make3d,ddad}")]
+CropName = Annotated[Literal["none", "garg", "eigen"] | None, tyro.conf.arg(metavar="{none,garg,eigen}")]
 MANIFEST_PARTS = ("train", "val", "test", "all")
 
 
@@ -46,6 +50,21 @@ class EvaluationOptions(_ModelOptions):
     eval_split: Text = None
     """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), synthetic (the embedded world's
     test drives), or a split's folder or file; with --dataset frames train, val, test or all. Default: eigen; test."""
+    protocol: ProtocolName = None
+    """How a manifest is evaluated. make3d: the middle of the image at 2:1, below 70 m (C1); ddad: up to 200 m, no crop;
+    frames: from 1 mm to 80 m, no crop. Default: frames."""
+    gt_path: Text = None
+    """Ground truth of your own: a folder with a 16-bit .png, .npy or .npz per image, called as the image is; or a .npz
+    or .npy (images, height, width) in the split's order, as Monodepth2's gt_depths.npz."""
+    gt_scale: Number = None
+    """What stands in --gt_path for a metre. Default: 256 in PNGs, 1 in others."""
+    min_depth: Number = None
+    """Ground truth counts above this many metres, and predictions are clamped to it. Default: the protocol's."""
+    max_depth: Number = None
+    """Ground truth counts below this many metres, and predictions are clamped to it: the cap. Default: the protocol's,
+    80 on KITTI."""
+    crop: CropName = None
+    """Part of the image that counts: none, garg (as published on eigen), or eigen. Default: the protocol's."""
     eval_mono: bool = False
     """Median scaling per image; the default for models trained without stereo."""
     eval_stereo: bool = False
@@ -74,12 +93,7 @@ class EvaluationOptions(_ModelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        frames = self.dataset == "frames"
-        check(not frames or self.data_path is not None, "--dataset frames needs --data_path: a manifest")
-        check(
-            not frames or self.eval_split in (None, *MANIFEST_PARTS),
-            f"--eval_split {self.eval_split}: with --dataset frames one of {', '.join(MANIFEST_PARTS)}",
-        )
+        self._check_protocol()
         check(not (self.eval_mono and self.eval_stereo), "--eval_mono and --eval_stereo exclude each other")
         check(
             self.pred_depth_scale_factor is None or self.pred_depth_scale_factor > 0,
@@ -94,6 +108,19 @@ class EvaluationOptions(_ModelOptions):
             "--ext_disp_to_eval: the file does not tell its unit; add --eval_mono (median scaling) or --eval_stereo "
             "(metres, as of models trained with stereo; an original one's with --pred_depth_scale_factor 5.4)",
         )
+
+    def _check_protocol(self) -> None:
+        frames = self.dataset == "frames"
+        check(not frames or self.data_path is not None, "--dataset frames needs --data_path: a manifest")
+        check(
+            not frames or self.eval_split in (None, *MANIFEST_PARTS),
+            f"--eval_split {self.eval_split}: with --dataset frames one of {', '.join(MANIFEST_PARTS)}",
+        )
+        check(frames or self.protocol is None, "--protocol needs --dataset frames: a split has its own")
+        check(self.gt_scale is None or self.gt_path is not None, "--gt_scale needs --gt_path")
+        check(self.gt_scale is None or self.gt_scale > 0, "--gt_scale is above 0")
+        limits = [limit for limit in (0, self.min_depth, self.max_depth) if limit is not None]
+        check(sorted(set(limits)) == limits, "0 < --min_depth < --max_depth is needed")
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.core.evaluated import EvalDataset
 from datasets.core.frames import (
     NO_JITTER,
-    EvalDataset,
     FrameDataset,
     collate,
     draw_augmentation,

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.core.frames import EvalDataset, FrameDataset, collate
+from datasets.core.evaluated import EvalDataset
+from datasets.core.frames import FrameDataset, collate
 from datasets.core.splits import FrameRef
 from datasets.manifest.source import Manifest
 from depth.types import UserError
