@@ -138,7 +138,7 @@ def _predictions(job: Job, clips: list[Pictures], summary: Summary, stop: StopSi
     """All clips' frames in order, read ahead and predicted in batches that may span clips."""
     options, model = job.options, job.model
     frames = ((clip, frame) for clip in clips for frame in itertools.islice(clip.frames(), options.max_frames))
-    load = partial(_load, height=model.height, width=model.width)
+    load = partial(_load, height=model.height, width=model.width, camera=job.camera)
     loaded = read_ahead(frames, load, options.threads, ahead=2 * options.batch_size)
     limit = options.max_frames
     counts = [limit if clip.count is None else min(clip.count, limit or clip.count) for clip in clips]
@@ -154,10 +154,14 @@ def _predictions(job: Job, clips: list[Pictures], summary: Summary, stop: StopSi
                 yield Predicted(clip, name, picture, inverse_depth)
 
 
-def _load(item: tuple[Pictures, Frame], height: int, width: int) -> tuple[Pictures, str, np.ndarray, Tensor]:
-    """Where it belongs, name, picture uint8 (H,W,3), and the network's input uint8 (3,height,width)."""
+def _load(
+    item: tuple[Pictures, Frame], height: int, width: int, camera: CameraFile | None
+) -> tuple[Pictures, str, np.ndarray, Tensor]:
+    """Where it belongs, name, picture uint8 (H,W,3), straight, and the network's input uint8 (3,height,width)."""
     clip, frame = item
     picture = frame.pixels if frame.path is None else read_picture(frame.path)
+    lens = None if camera is None else camera.lens_for(picture.shape[1], picture.shape[0])
+    picture = picture if lens is None else lens.straighten_pixels(picture)
     return clip, frame.name, picture, resize_picture(picture, height, width)
 
 
@@ -233,6 +237,7 @@ def _facts(job: Job, clip: Pictures, scale: Scale, files: FrameFiles, video: Sid
         "scale": {"factor": scale.factor, "from": scale.origin},
         "files": files.describe(scale.unit) | ({video.path.name: "image | depth"} if video is not None else {}),
         "source": clip.source,
+        "pictures": "straightened" if job.camera and job.camera.lens else "as given",
         "model": str(trained.path),
         "trained_on": trained.record.get("dataset") or "unknown",
         "network_input": {"width": job.model.width, "height": job.model.height},

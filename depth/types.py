@@ -153,6 +153,11 @@ class DepthPixels:
         values = depth[rows, columns].astype(np.float32, copy=False)
         return cls(depth.shape, rows.astype(np.int32), columns.astype(np.int32), values)
 
+    def where(self, counted: np.ndarray) -> Self:
+        """Those at which a map, bool (Hg,Wg), is True."""
+        inside = counted[self.rows, self.columns]
+        return type(self)(self.shape, self.rows[inside], self.columns[inside], self.depth[inside])
+
     def rows_between(self, first: int, last: int) -> Self:
         """The rows from `first` to before `last` as a map of their own."""
         inside = (self.rows >= first) & (self.rows < last)

@@ -130,7 +130,8 @@ def _file_record(source: FrameSource, ref: FrameRef) -> list[str | int]:
         stat = path.stat()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    return [os.path.relpath(path, source.root), stat.st_size, stat.st_mtime_ns]
+    lens = source.lens(ref)
+    return [os.path.relpath(path, source.root), stat.st_size, stat.st_mtime_ns, *([repr(lens)] if lens else [])]
 
 
 class _Views(torch.utils.data.Dataset):

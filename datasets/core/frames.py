@@ -79,7 +79,8 @@ def read_view(source: FrameSource, ref: FrameRef) -> tuple[Tensor, np.ndarray]:
             f"{path} has {image.shape[2]}x{image.shape[1]} pixels, its calibration is for {size[0]}x{size[1]}: "
             "use the original images"
         )
-    return image, intrinsics
+    lens = source.lens(ref)
+    return image if lens is None else lens.straighten(image), intrinsics
 
 
 class FrameLookup(Protocol):

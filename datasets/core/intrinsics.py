@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from datasets.core.lens import COUNTS, Lens, lens_of
 from depth.support.files import read_text
 from depth.types import UserError
 
 _KEYS = ("fx", "fy", "cx", "cy", "width", "height")
+_LENS_KEYS = {"model": "pinhole", "alpha": 0.0, "distortion": []}  # with their defaults
 _MAX_SIDE = 65_535
 
 
@@ -24,6 +26,16 @@ class CameraFile:
     matrix: np.ndarray  # K, float64 (3,3), pixels at `width` x `height`, pixel centres at integers
     width: int  # pixels
     height: int  # pixels
+    lens: Lens | None = None  # where it bends the picture; `matrix` is then that of the straight one
+
+    def lens_for(self, width: int, height: int) -> Lens | None:
+        """The lens for resized images. Raises UserError as `scaled_to`."""
+        straight = self.scaled_to(width, height)
+        if self.lens is None:
+            return None
+        bent = resize_intrinsics(np.reshape(self.lens.bent, (3, 3)), (self.width, self.height), height, width)
+        values = {"bent": tuple(bent.ravel().tolist()), "straight": tuple(straight.ravel().tolist())}
+        return replace(self.lens, width=width, height=height, **values)
 
     def scaled_to(self, width: int, height: int) -> np.ndarray:
         """K, float64 (3,3), in pixels of resized images.
@@ -40,7 +52,8 @@ class CameraFile:
 
 
 def read_intrinsics(path: Path) -> CameraFile:
-    """A JSON object with the numbers fx, fy, cx, cy, width, height, in pixels.
+    """A JSON object with the numbers fx, fy, cx, cy, width, height, in pixels; for a lens that bends the picture also
+    model (pinhole, fisheye), distortion (OpenCV's coefficients) and alpha (see datasets.core.lens.lens_of).
 
     Raises UserError naming the file and the entry that is missing or makes no sense.
     """
@@ -67,7 +80,32 @@ def camera_of(values: object, where: str) -> CameraFile:
         raise UserError(f"{where}: fx {fx} and fy {fy} are not focal lengths in pixels of {width}x{height} images")
     if not (-width < cx < 2 * width and -height < cy < 2 * height):
         raise UserError(f"{where}: the centre {cx}, {cy} lies far outside a {width}x{height} image; it is in pixels")
-    return CameraFile(where, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), int(width), int(height))
+    matrix, size = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), (int(width), int(height))
+    unknown = next((key for key in values if key not in (*_KEYS, *_LENS_KEYS)), None)
+    if unknown is not None:
+        raise UserError(f"{where}: unknown entry {str(unknown)[:40]!r}; known are {', '.join((*_KEYS, *_LENS_KEYS))}")
+    lens = _lens(values, where, matrix, size)
+    return CameraFile(where, matrix if lens is None else lens.matrix, *size, lens)
+
+
+def _lens(values: dict[str, object], where: str, matrix: np.ndarray, size: tuple[int, int]) -> Lens | None:
+    model, alpha, numbers = (values.get(key, default) for key, default in _LENS_KEYS.items())
+    if not isinstance(model, str) or model not in COUNTS:
+        raise UserError(f'{where}: "model" is one of {", ".join(COUNTS)}')
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
+        raise UserError(f'{where}: "alpha" is a number from 0 to 1')
+    good = isinstance(numbers, list) and all(type(n) in (int, float) and abs(n) < 1e4 for n in numbers)
+    if not good or len(numbers) not in (0, *COUNTS[model]):
+        counts = " or ".join(map(str, COUNTS[model]))
+        raise UserError(f'{where}: "distortion" is a list of {counts} numbers for a {model} camera')
+    if not any(numbers) and model == "pinhole":
+        return None
+    if not numbers:
+        raise UserError(f'{where}: a fisheye camera has a "distortion" of {COUNTS[model][0]} numbers')
+    try:
+        return lens_of(model, tuple(map(float, numbers)), matrix, size, float(alpha))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def intrinsics_from_fov(degrees: float, width: int, height: int) -> np.ndarray:

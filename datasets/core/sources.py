@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from datasets.core.lens import Lens
 from datasets.core.splits import EvaluatedPart, FrameRef
 from datasets.core.truth import GroundTruth
 from depth.types import UserError
@@ -60,6 +61,10 @@ class FrameSource(Protocol):
             kind: which, where there are several (a Protocol's `ground_truth`); None is the collection's own.
             cache: folder for what is made from other data, as from scans; None makes it each time.
         """
+        return None
+
+    def lens(self, ref: FrameRef) -> Lens | None:
+        """What bends the frame's picture, which is straightened when it is read: `intrinsics` belong to that."""
         return None
 
     def counted(self, ref: FrameRef) -> np.ndarray | None:

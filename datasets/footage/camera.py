@@ -3,7 +3,8 @@
     {"width": 1920, "height": 1080, "fx": 1390.5, "fy": 1391.2, "cx": 959.5, "cy": 539.5}
 
 All in pixels of the original image, whose size the file states; pixel centres are at integers, so the centre of an
-image is ((width - 1) / 2, (height - 1) / 2). Lens distortion is not modelled: undistort the footage first.
+image is ((width - 1) / 2, (height - 1) / 2). A lens that bends the picture adds "model", "distortion" and "alpha", see
+datasets.core.intrinsics; frames are straightened when they are read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.intrinsics import intrinsics_from_fov, read_intrinsics, resize_intrinsics
+from datasets.core.lens import Lens
 from depth.support.files import write_file
 from depth.types import UserError
 
@@ -63,6 +65,10 @@ class CameraChoice:
             read_intrinsics(self.file)
         else:
             self.camera(4, 3, "")
+
+    def lens(self, width: int, height: int) -> Lens | None:
+        """What bends pictures of this size, where the file says so."""
+        return None if self.file is None else read_intrinsics(self.file).lens_for(width, height)
 
     def camera(self, width: int, height: int, what: str) -> PinholeCamera:
         """The camera of images of this size; a starting point where it is learned.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.core.lens import Lens
 from datasets.core.sources import OwnSource
 from datasets.core.splits import FrameRef, Part, validation_border
 from datasets.footage.camera import CameraChoice, PinholeCamera
@@ -40,12 +41,14 @@ class Footage(OwnSource):
         self._cameras: dict[str, PinholeCamera] = {}
         self._images: dict[str, list[Path]] = {}
         self._parts: dict[str, Part] = {}
+        self._lenses: dict[str, Lens | None] = {}
         for index, clip in enumerate(clips):
             camera = choice.camera(clip.width, clip.height, clip.name)
+            lens = choice.lens(clip.stored_width, clip.stored_height)
             for part, names in _divide(clip, index):
                 folder = f"{clip.name}#{sum(f.rpartition('#')[0] == clip.name for f in self._images) + 1}"
                 self._images[folder] = [Path(clip.folder) / name for name in names]
-                self._parts[folder] = part
+                self._parts[folder], self._lenses[folder] = part, lens
                 self._cameras[folder] = camera.resized(clip.stored_width, clip.stored_height)
         if not self._images:
             raise UserError(
@@ -80,6 +83,10 @@ class Footage(OwnSource):
         """K, float64 (3,3), in pixels of the image file, and its (width, height)."""
         camera = self._cameras[ref.folder]
         return camera.matrix, (camera.width, camera.height)
+
+    def lens(self, ref: FrameRef) -> Lens | None:
+        """What bends the image file's picture, where the camera's file says so."""
+        return self._lenses[ref.folder]
 
     def stereo_from(self, ref: FrameRef) -> np.ndarray:
         """Raises UserError: footage has one camera."""

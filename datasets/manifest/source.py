@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from datasets.core.depth_files import read_depth
 from datasets.core.images import read_image
 from datasets.core.intrinsics import CameraFile
+from datasets.core.lens import Lens
 from datasets.core.sources import OwnSource
 from datasets.core.splits import EvaluatedPart, FrameRef, validation_border
 from datasets.core.truth import GroundTruth
@@ -95,29 +97,34 @@ class Manifest(OwnSource):
     def counted(self, ref: FrameRef) -> np.ndarray | None:
         """bool (H,W), True: the pixel counts; None where all do. Raises UserError for a mask that cannot be used."""
         record, line = self._record(ref)
+        lens = self.lens(ref)
         if record.mask is None or ref.side == "r":
-            return None
+            return None if lens is None else _seen(lens)
         try:
-            mask = read_image(self._file(record.mask)).amax(0).numpy()
-            check_size(record.mask, mask.shape[::-1], self._camera(ref))
+            counted = _read_mask(self._file(record.mask))
+            check_size(record.mask, counted.shape[::-1], self._camera(ref))
         except (UserError, Malformed) as error:
             raise UserError(f"{self.root}, line {line}: {error}") from None
-        return mask == 0
+        return counted if lens is None else lens.straighten_mask(counted)
+
+    def lens(self, ref: FrameRef) -> Lens | None:
+        """What bends the frame's picture; both cameras of a pair, which is rectified, have none or the same."""
+        return self._camera(ref).lens
 
     def depth(self, ref: FrameRef) -> DepthPixels:
         """A frame's depth, where it counts. Raises UserError, with the line, where it cannot be read."""
         record, line = self._record(ref)
         if record.depth is None:
             raise UserError(f'{self.root}, line {line}: no "depth"')
-        counted = self.counted(ref)
+        lens, counted = self.lens(ref), self.counted(ref)
         try:
-            depth = read_depth(self._file(record.depth.path), record.depth.scale, record.depth.key)
-            if counted is not None:
-                check_size(record.depth.path, depth.shape[::-1], self._camera(ref))
-                depth = np.where(counted, depth, np.float32(0))
+            pixels = DepthPixels.of(read_depth(self._file(record.depth.path), record.depth.scale, record.depth.key))
+            if lens is not None or counted is not None:
+                check_size(record.depth.path, pixels.shape[::-1], self._camera(ref))
         except (UserError, Malformed) as error:
             raise UserError(f"{self.root}, line {line}: {error}") from None
-        return DepthPixels.of(depth)
+        pixels = pixels if lens is None else lens.straighten_depth(pixels)
+        return pixels if counted is None else pixels.where(counted)
 
     def notes(self) -> tuple[str, ...]:
         """Lines for the top of the output: how many frames, cameras, what is known beside the images."""
@@ -157,6 +164,18 @@ class Manifest(OwnSource):
 
     def _file(self, name: str) -> Path:
         return self.root.parent / name
+
+
+@lru_cache(maxsize=8)  # a rig has few, and every frame asks for its own
+def _read_mask(path: Path) -> np.ndarray:
+    return read_image(path).amax(0).numpy() == 0
+
+
+@lru_cache(maxsize=8)
+def _seen(lens: Lens) -> np.ndarray | None:
+    """Where a lens has looked; None where that is everywhere."""
+    seen = lens.seen()
+    return None if seen.all() else seen
 
 
 @dataclass(frozen=True)
