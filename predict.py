@@ -47,7 +47,7 @@ class Predicted:
     """A frame and what the network made of it."""
 
     clip: Pictures
-    name: str
+    frame: Frame
     picture: np.ndarray  # uint8 (H,W,3) RGB
     inverse_depth: np.ndarray  # float32 (h,w), 1 / the network's unit
 
@@ -75,12 +75,12 @@ class Job:
     model: DepthModel
     camera: CameraFile | None
 
-    def intrinsics(self, picture: np.ndarray) -> np.ndarray | None:
+    def intrinsics(self, each: Predicted) -> np.ndarray | None:
         """K, (3,3), in the picture's pixels; None where no camera was given. Raises UserError where it does not fit."""
-        height, width = picture.shape[:2]
+        (height, width), aspect = each.picture.shape[:2], each.clip.pixel_aspect
         if self.camera is not None:
-            return self.camera.scaled_to(width, height)
-        return None if self.options.fov is None else intrinsics_from_fov(self.options.fov, width, height)
+            return self.camera.scaled_to(width, height, aspect)
+        return None if self.options.fov is None else intrinsics_from_fov(self.options.fov, width, height, aspect)
 
 
 def main() -> None:
@@ -150,26 +150,26 @@ def _predictions(job: Job, clips: list[Pictures], summary: Summary, stop: StopSi
             summary.network_seconds += time.perf_counter() - start
             summary.frames += len(batch)
             bar.update(len(batch))
-            for (clip, name, picture, _), inverse_depth in zip(batch, inverse_depths, strict=True):
-                yield Predicted(clip, name, picture, inverse_depth)
+            for (clip, frame, picture, _), inverse_depth in zip(batch, inverse_depths, strict=True):
+                yield Predicted(clip, frame, picture, inverse_depth)
 
 
 def _load(
     item: tuple[Pictures, Frame], height: int, width: int, camera: CameraFile | None
-) -> tuple[Pictures, str, np.ndarray, Tensor]:
-    """Where it belongs, name, picture uint8 (H,W,3), straight, and the network's input uint8 (3,height,width)."""
+) -> tuple[Pictures, Frame, np.ndarray, Tensor]:
+    """Where it belongs, the frame, picture uint8 (H,W,3), straight, and the network's input uint8 (3,height,width)."""
     clip, frame = item
     picture = frame.pixels if frame.path is None else read_picture(frame.path)
-    lens = None if camera is None else camera.lens_for(picture.shape[1], picture.shape[0])
+    lens = None if camera is None else camera.lens_for(picture.shape[1], picture.shape[0], clip.pixel_aspect)
     picture = picture if lens is None else lens.straighten_pixels(picture)
-    return clip, frame.name, picture, resize_picture(picture, height, width)
+    return clip, frame, picture, resize_picture(picture, height, width)
 
 
 def _write_clip(job: Job, clip: Pictures, frames: Iterator[Predicted], writer: WriteBehind, summary: Summary) -> None:
     """Hands a clip's frames to the writer, and writes its sidecar."""
     options = job.options
     head = list(itertools.islice(frames, _HEAD))
-    note = job.model.note_on_shape(*head[0].picture.shape[:2])
+    note = job.model.note_on_shape(*head[0].picture.shape[:2], clip.pixel_aspect)
     if note and note not in summary.notes:
         summary.notes.add(note)
         tqdm.write(note)
@@ -180,15 +180,15 @@ def _write_clip(job: Job, clip: Pictures, frames: Iterator[Predicted], writer: W
     kinds = frozenset(options.write) | (frozenset({"ply"}) if options.ply else frozenset())
     files = FrameFiles(folder, kinds, _colouring(options, head, scale), options.ply_max_depth)
     wanted = options.video == "yes" or (options.video == "auto" and clip.kind in ("video", "camera"))
-    video = SideBySide(folder / f"{clip.name}_side_by_side.mp4", clip.fps) if wanted else None
+    video = SideBySide(folder / f"{folder.name}_side_by_side.mp4", clip.fps, clip.pixel_aspect) if wanted else None
     facts, records = _facts(job, clip, scale, files, video), []
     path = folder / (f"{clip.name}.json" if single else "clip.json")
     # Written at once, so that no depth lies there without its unit, and again with all frames at the end.
     write_sidecar(path, facts)
     try:
         for each in itertools.chain(head, frames):
-            intrinsics = job.intrinsics(each.picture)
-            records.append(frame_record(each.name, each.picture, intrinsics))
+            intrinsics = job.intrinsics(each)
+            records.append(frame_record(each.frame.name, each.frame.path, each.picture, intrinsics))
             show = None if video is None else partial(video.add, each.picture)
             writer.submit(partial(_write_frame, files, each, scale, intrinsics), show)
         if video is not None:
@@ -206,7 +206,7 @@ def _write_clip(job: Job, clip: Pictures, frames: Iterator[Predicted], writer: W
 def _write_frame(files: FrameFiles, each: Predicted, scale: Scale, intrinsics: np.ndarray | None) -> np.ndarray:
     height, width = each.picture.shape[:2]
     prediction = full_size(each.inverse_depth, height, width, scale.factor, scale.unit)
-    return files.write(each.name, each.picture, prediction, intrinsics)
+    return files.write(each.frame.name, each.picture, prediction, intrinsics)
 
 
 def _scale(job: Job, clip: Pictures, head: list[Predicted]) -> Scale:
@@ -217,7 +217,7 @@ def _scale(job: Job, clip: Pictures, head: list[Predicted]) -> Scale:
     for each in head:
         height, width = each.picture.shape[:2]
         depth = full_size(each.inverse_depth, height, width, 1.0, "").depth
-        intrinsics = job.intrinsics(each.picture)
+        intrinsics = job.intrinsics(each)
         assert intrinsics is not None  # the options see to that
         heights.append(camera_height(depth, intrinsics))
     return scale_of_height(choice.value, heights, clip.source)

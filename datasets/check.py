@@ -20,14 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.images import resize_image
+from datasets.core.intrinsics import MAX_FOV, MIN_FOV, field_of_view
 from datasets.core.sampler import default_workers
-from datasets.footage.camera import MAX_FOV, MIN_FOV, CameraChoice, doubts
+from datasets.footage.camera import CameraChoice, doubts
 from datasets.footage.motion import MAX_FLOW, Motion, measure_motion, moves, small_grey
 from datasets.footage.video import training_size
 from datasets.labelled import recognise
 from datasets.manifest.source import Manifest
 from datasets.tools.command import Parser, as_command
-from datasets.tools.facts import Facts, gather
+from datasets.tools.facts import Facts
+from datasets.tools.gather import gather
 from datasets.tools.labelled import labelled_report
 from datasets.tools.manifest import manifest_facts
 from depth.types import UserError
@@ -62,6 +64,7 @@ def report(facts: Facts, path: Path, split: str, epochs: int, rate: float | None
         rows.append(
             ("note", f"{facts.samples} samples do not fill a batch of {_BATCH}: --batch_size 1, or more footage")
         )
+    rows += [("note", line) for line in _shortened(facts.notes, "notes")]
     rows += [("problem", problem) for problem in _shortened([*dict.fromkeys(facts.problems)], "problems")]
     return [f"{name:9}{text}" for name, text in rows] + [f"{'verdict':9}{_verdict(facts, camera_given)}"]
 
@@ -89,10 +92,17 @@ def _sizes(facts: Facts) -> str:
     if not facts.sizes:
         return "not known"
     sizes = [size for size, _ in facts.sizes.most_common()]
-    width, height = map(int, sizes[0].split("x"))
-    rows, columns = training_size((width, height))
+    shown = facts.shown.get(sizes[0], _numbers(sizes[0]))
+    rows, columns = training_size(shown)
     several = f" (also {', '.join(sizes[1:4])})" if sizes[1:] else ""
-    return f"{sizes[0]}{several}; fitting --width {columns} --height {rows}"
+    oblong = "" if shown == _numbers(sizes[0]) else f" shown as {shown[0]}x{shown[1]}"
+    return f"{sizes[0]}{oblong}{several}; fitting --width {columns} --height {rows}"
+
+
+def _numbers(size: str) -> tuple[int, int]:
+    """The width and height of "1242x375"."""
+    width, height = map(int, size.split("x"))
+    return width, height
 
 
 def _motion(motions: Sequence[Motion], footage: bool) -> list[tuple[str, str]]:
@@ -112,11 +122,12 @@ def _motion(motions: Sequence[Motion], footage: bool) -> list[tuple[str, str]]:
 
 def _camera(facts: Facts, given: bool) -> list[tuple[str, str]]:
     rows = []
-    for name, (matrix, width, height) in list(facts.cameras.items())[:3]:
-        fov = np.degrees(2 * np.arctan(width / (2 * matrix[0, 0])))
+    for name, camera in list(facts.cameras.items())[:3]:
+        matrix, width, height = camera.matrix, camera.width, camera.height
         text = f"fx {matrix[0, 0]:.1f} fy {matrix[1, 1]:.1f} cx {matrix[0, 2]:.1f} cy {matrix[1, 2]:.1f}"
-        odd = doubts(matrix, width, height)
-        rows.append(("camera", f"{text} for {width}x{height}, {fov:.0f} degrees wide ({name})"))
+        odd = doubts(matrix, width, height, camera.pixel_aspect)
+        wide = field_of_view(matrix[0, 0], width)
+        rows.append(("camera", f"{text} for {width}x{height}, {wide:.0f} degrees wide ({name})"))
         rows += [("note", f"{name}: {doubt}") for doubt in odd]
     if facts.kind == "footage" and not given:
         rows.append(("camera", "not given: --intrinsics FILE.json, --fov DEGREES, or --learn_intrinsics in training"))
@@ -147,8 +158,7 @@ def _duration(facts: Facts, samples: int, epochs: int, rate: float | None) -> st
 
 def _loading_rate(facts: Facts) -> float:
     """Samples a second that the loader processes of this machine decode and resize."""
-    width, height = map(int, facts.sizes.most_common(1)[0][0].split("x"))
-    rows, columns = training_size((width, height))
+    rows, columns = training_size(_numbers(facts.sizes.most_common(1)[0][0]))
     started = time.perf_counter()
     for _ in range(_TIMED_FRAMES):
         resize_image(facts.image(), rows, columns)

@@ -32,6 +32,7 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.core.images import image_size, read_image
+from datasets.footage.finding import has_16_bits, sort_out
 from datasets.locate import default_cache_dir, find_data
 from datasets.sets import Loading, Samples
 from datasets.tools.command import Parser, as_command
@@ -49,14 +50,17 @@ _CHUNK = 16  # files handed to a process at a time
 
 def png_files(root: Path) -> list[Path]:
     """The PNGs to be converted below a folder: those of KITTI's colour cameras, or, where there are none, those that
-    lie in the folder itself and in its subfolders. Raises UserError where there is none."""
+    lie in the folder itself and in its subfolders, maps of depth or classes left out. Raises UserError where there is
+    none."""
     if not root.is_dir():
         raise UserError(f"--data_path {root} is not a folder")
-    files = [f for f in _walk(root) if not _DEPTH_FOLDERS & set(f.relative_to(root).parts)]
+    files = list(_walk(root))
     colour = [f for f in files if set(_COLOUR_FOLDERS) & set(f.parent.parts[-2:])]
-    if not (colour or files):
-        raise UserError(f"{root} holds no PNG images: nothing to convert")
-    return sorted(colour or files)
+    colour = [f for f in colour if not _DEPTH_FOLDERS & set(f.relative_to(root).parts)]
+    pictures, notes = (colour, []) if colour else sort_out(files, root)
+    if not pictures:
+        raise UserError("; ".join([f"{root} holds no PNG images: nothing to convert", *notes]))
+    return sorted(pictures)
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -67,6 +71,8 @@ def _walk(root: Path) -> Iterator[Path]:
 
 def convert(path: Path, delete_png: bool = False) -> Outcome:
     """Writes the JPEG beside a PNG, unless it is there and as old or newer. Raises UserError naming the file."""
+    if has_16_bits(path):
+        raise UserError(f"{path} has 16 bits a pixel, of which a JPEG would keep 8: a depth map? move it elsewhere")
     jpeg = path.with_suffix(".jpg")
     outcome: Outcome = "there"
     if not jpeg.is_file() or jpeg.stat().st_mtime_ns < path.stat().st_mtime_ns:

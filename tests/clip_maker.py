@@ -62,3 +62,24 @@ def write_images(folder: Path, frames: list[np.ndarray]) -> Path:
     for number, frame in enumerate(frames, start=1):
         (folder / f"frame{number}.png").write_bytes(cv2.imencode(".png", frame[..., ::-1])[1].tobytes())
     return folder
+
+
+def with_pixel_aspect(video: Path, width: int, height: int, turned: bool = False) -> Path:
+    """Writes into an mp4 that its pixels are width:height, as `ffmpeg -vf setsar=width/height` does.
+
+    A box "pasp" of 16 bytes is added to the description of the frames, and all boxes around it become as much longer.
+    `turned`: the frames are to be shown after a quarter turn, as a phone that is held upright stores them.
+    """
+    content = bytearray(video.read_bytes())
+    entry = content.index(b"mp4v", content.index(b"stsd")) - 4
+    end = entry + int.from_bytes(content[entry : entry + 4], "big")
+    content[end:end] = (16).to_bytes(4, "big") + b"pasp" + width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):
+        at = content.index(name, content.index(b"moov")) - 4
+        content[at : at + 4] = (int.from_bytes(content[at : at + 4], "big") + 16).to_bytes(4, "big")
+    if turned:
+        matrix = content.index(b"tkhd") + 4 + 40  # a 3x3 matrix in 16.16 and 2.30, in columns
+        turn = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+        content[matrix : matrix + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in turn)
+    video.write_bytes(content)
+    return video

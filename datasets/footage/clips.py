@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from datasets.core.images import resize_image
+from datasets.core.intrinsics import shown_size
 from datasets.footage.decoding import ClipFile, ImageFolder, Video
 from datasets.footage.motion import Place, pick, share_still, small_grey
 from depth.support.files import whole_folder
@@ -28,8 +29,7 @@ from depth.types import UserError
 # Long side of stored frames, pixels: twice the default input, and what 1024x320 still gains from.
 STORED_SIDE = 1280
 _JPEG_QUALITY = 95  # chroma at half size (4:2:0), which is what a video has
-_VERSION = 2  # raise it whenever the same source would give another clip.json
-_SHORTEST = 3  # frames: a target and its neighbours
+_VERSION = 3  # raise it whenever the same source would give another clip.json
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Clip:
     height: int
     stored_width: int  # of the images in `folder`
     stored_height: int
+    pixel_aspect: float  # width of a pixel by its height, in the original and in the stored images
     fps: float | None
     frames: int  # in the source
     claimed: int  # as the video's header says
@@ -54,6 +55,11 @@ class Clip:
         """Frames in all segments."""
         return sum(map(len, self.segments))
 
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(width, height) of the original image with square pixels."""
+        return shown_size(self.width, self.height, self.pixel_aspect)
+
 
 def read_clip(clip: ClipFile, cache_dir: Path, keep_still: bool = False, progress: bool = True) -> Clip:
     """The clip's frames and segments, from the cache or by reading the source once.
@@ -65,8 +71,7 @@ def read_clip(clip: ClipFile, cache_dir: Path, keep_still: bool = False, progres
         progress: shows a bar.
 
     Raises:
-        UserError: the video does not open, images are damaged or of several sizes, there are fewer than 3 frames,
-            or the cache cannot be written.
+        UserError: the video does not open, images are damaged or of several sizes, or the cache cannot be written.
     """
     final = cache_dir / "footage" / f"{_plain(clip.name)}-{_key(clip, keep_still)}"
     known = _load(final)
@@ -100,8 +105,6 @@ def _read(clip: ClipFile, folder: Path, keep_still: bool, progress: bool) -> Cli
         segments[-1].append(clip.images[number] if in_place else f"{number:010d}.jpg")
         if not in_place:
             (folder / segments[-1][-1]).write_bytes(_encode(image, size))
-    if len(places) < _SHORTEST:
-        raise UserError(f"{clip.path} has {len(places)} frames: {_SHORTEST} in a row are the least to learn from")
     return Clip(
         name=clip.name,
         folder=str(clip.path.resolve()) if in_place else "",
@@ -109,6 +112,7 @@ def _read(clip: ClipFile, folder: Path, keep_still: bool, progress: bool) -> Cli
         height=reader.height,
         stored_width=size[0],
         stored_height=size[1],
+        pixel_aspect=reader.pixel_aspect,
         fps=reader.fps,
         frames=len(places),
         claimed=reader.claimed,

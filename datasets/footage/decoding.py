@@ -10,41 +10,53 @@ import cv2
 import numpy as np
 
 from datasets.core.images import image_size, read_image
-from datasets.footage.media import VIDEO_SUFFIXES, natural_order, open_capture
+from datasets.footage.capture import camera_number, fps_of, open_capture, pixel_aspect
+from datasets.footage.finding import look_into
+from datasets.footage.naming import TRAINING_SUFFIXES, VIDEO_SUFFIXES, is_video
 from depth.types import UserError
-
-TRAINING_SUFFIXES = (".png", ".jpg", ".jpeg")
-_MAX_FPS = 1000.0  # a header that claims more is damaged
 
 
 @dataclass(frozen=True)
 class ClipFile:
     """A clip as found: a video file, or a folder with the names of its images in order."""
 
-    name: str  # the file's or folder's name
+    name: str  # the file's or folder's, with the folders below the one that was named
     path: Path
     images: tuple[str, ...] = ()
 
 
-def find_clips(path: Path) -> list[ClipFile]:
-    """The clips at a path: a video, a folder of images, or a folder of videos and of folders of images.
+def find_clips(path: Path) -> tuple[list[ClipFile], list[str]]:
+    """The clips at a path, and lines about files that were left out.
 
+    The path is a video, a folder of images, or a folder with videos and folders of images in it, as deep as they lie.
     Raises UserError where there is none, or the path does not exist.
     """
     if path.is_file():
-        if path.suffix.lower() in TRAINING_SUFFIXES:
-            raise UserError(f"{path} is a single image: give the folder of the clip's images, or a video")
-        return [ClipFile(path.name, path)]
+        return [_single(path)], []
+    if camera_number(path) is not None:
+        raise UserError(f"{path} is a camera: record a video with it, and train on that")
     if not path.is_dir():
         raise UserError(f"--data_path {path} does not exist")
-    clips = [ClipFile(p.name, p) for p in _sorted(path) if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES]
-    for folder in [path, *(p for p in _sorted(path) if p.is_dir())]:
-        images = tuple(p.name for p in _sorted(folder) if p.suffix.lower() in TRAINING_SUFFIXES)
-        if images:
-            clips.append(ClipFile(folder.name, folder, images))
+    found, notes = look_into(path, TRAINING_SUFFIXES)
+    clips = []
+    for contents in found:
+        inside = contents.folder.relative_to(path)
+        clips += [ClipFile((inside / video.name).as_posix(), video) for video in contents.videos]
+        if contents.images:
+            name = inside.as_posix() if contents.folder != path else path.resolve().name or "root"
+            clips.append(ClipFile(name, contents.folder, tuple(image.name for image in contents.images)))
     if not clips:
-        raise UserError(f"{path} holds no video ({' '.join(sorted(VIDEO_SUFFIXES))}) and no PNG or JPEG images")
-    return clips
+        reasons = "; ".join(["no PNG or JPEG images", *notes])
+        raise UserError(f"{path} holds no video ({' '.join(sorted(VIDEO_SUFFIXES))}) and {reasons}")
+    return clips, notes
+
+
+def _single(path: Path) -> ClipFile:
+    if path.suffix.lower() in TRAINING_SUFFIXES:
+        raise UserError(f"{path} is a single image: give the folder of the clip's images, or a video")
+    if not is_video(path):
+        raise UserError(f"{path} is no video by its name (known: {' '.join(sorted(VIDEO_SUFFIXES))})")
+    return ClipFile(path.name, path)
 
 
 class Video:
@@ -58,8 +70,8 @@ class Video:
             raise _not_a_video(path)
         self._capture = capture
         self.height, self.width = self._first.shape[:2]
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps < _MAX_FPS else None
+        self.pixel_aspect = pixel_aspect(capture)  # width of a pixel by its height
+        self.fps = fps_of(capture)
         self.claimed = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -74,6 +86,7 @@ class ImageFolder:
     """The images of a folder, uint8 (H,W,3) RGB. Raises UserError for damaged images and for mixed sizes."""
 
     fps = None
+    pixel_aspect = 1.0  # what headers of images say of it is read in two ways, and so by none
 
     def __init__(self, clip: ClipFile) -> None:
         self.paths = [clip.path / name for name in clip.images]
@@ -95,7 +108,7 @@ def open_video(path: Path) -> cv2.VideoCapture:
     """An opened video. Raises UserError where OpenCV cannot open or decode it."""
     if not path.is_file() or path.stat().st_size == 0:
         raise UserError(f"the video {path} {'is empty' if path.is_file() else 'does not exist'}")
-    capture = open_capture(str(path))
+    capture = open_capture(path)
     if capture is None or capture.get(cv2.CAP_PROP_FRAME_WIDTH) <= 0:
         raise _not_a_video(path)
     return capture
@@ -106,12 +119,3 @@ def _not_a_video(path: Path) -> UserError:
         f"cannot open the video {path}: damaged, or a codec that OpenCV lacks; "
         f"convert it (ffmpeg -i {path.name} -c:v libx264 clip.mp4) or give a folder of images"
     )
-
-
-def _sorted(folder: Path) -> list[Path]:
-    """What is in a folder, without hidden files, frame2 before frame10. Raises UserError."""
-    try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"cannot list {folder}: {error.strerror or error}") from None
-    return sorted(entries, key=natural_order)

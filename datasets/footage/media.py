@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth.support.quiet import quiet_opencv
+from datasets.footage.capture import camera_number, fps_of, open_capture, pixel_aspect
+from datasets.footage.finding import look_into, sort_out
+from datasets.footage.naming import IMAGE_SUFFIXES, in_order, is_video, known_suffixes
 from depth.types import UserError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".ts"})
 _CLAIM = 0.9  # a video that ends before this share of the frames it claims is damaged
 _DEFAULT_FPS = 10.0  # KITTI's, for folders of images and cameras that do not tell
 
@@ -30,7 +29,7 @@ _DEFAULT_FPS = 10.0  # KITTI's, for folders of images and cameras that do not te
 class Frame:
     """One picture: either a file or decoded pixels."""
 
-    name: str  # a stem for the files made of it, unique in its clip
+    name: str  # of the files made of it, without an ending, unique in its clip; may lie in folders
     path: Path | None = None
     pixels: np.ndarray | None = None  # uint8 (H,W,3) RGB
 
@@ -39,21 +38,23 @@ class Frame:
 class Pictures:
     """Frames that belong together."""
 
-    name: str  # unique among the clips found together
+    name: str  # unique among the clips found together; may lie in folders
     source: str  # what the user named
     kind: str  # "image", "folder", "video" or "camera"
     frames: Callable[[], Iterator[Frame]]
     count: int | None  # frames; a video's own claim, None where it is not known
     fps: float
     notes: list[str] = field(default_factory=list)  # what was found wrong with them; complete once all are read
+    pixel_aspect: float = 1.0  # width of a pixel by its height
 
 
 def find_pictures(inputs: Sequence[str]) -> list[Pictures]:
     """What the user named, as clips in that order.
 
-    A folder is one clip of its images, or, where it has none, a clip per video; a glob is one clip of the images,
-    called after the folder in which it begins, and a clip per video; a single image is a clip of its own. Raises
-    UserError where nothing is found or it is neither.
+    A folder is a clip of its images and a clip per video, and so is every folder below it; clips are named after the
+    folders they lie in. A glob is one clip of the images, called after the folder in which it begins, whose frames are
+    named after the folders from there on, and a clip per video. A single image is a clip of its own. Raises UserError
+    where nothing is found or it is neither.
     """
     clips: list[Pictures] = []
     names: set[str] = set()
@@ -62,69 +63,95 @@ def find_pictures(inputs: Sequence[str]) -> list[Pictures]:
     return clips
 
 
-def natural_order(path: Path) -> list[tuple[int, int | str]]:
-    """Sort key that puts frame 2 before frame 10."""
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", path.name)]
-
-
 def _find(text: str, names: set[str]) -> list[Pictures]:
     path = Path(text).expanduser()
     if path.is_dir():
-        return _several(sorted(path.iterdir(), key=natural_order), path.resolve().name or "root", text, names)
+        return _folder(path, text, names)
     if path.is_file():
         return [_single(path, text, names)]
-    if text.isdecimal():
-        return [_camera(int(text), names)]
+    number = int(text) if text.isdecimal() else camera_number(path)
+    if number is not None:
+        return [_camera(number, names)]
     if glob.has_magic(text):
-        found = [Path(each) for each in glob.glob(os.path.expanduser(text), recursive=True)]
-        return _several(sorted(found, key=lambda p: (str(p.parent), natural_order(p))), _above(path), text, names)
+        return _matches(str(path), text, names)
     raise UserError(f"{text} does not exist: name an image, a folder, a glob in quotes, a video or a camera's number")
 
 
-def _above(pattern: Path) -> str:
-    """The name of the folder in which a glob begins: of frames/*.png and frames/*/left.png it is frames."""
-    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts)
-    return Path(os.path.abspath(Path(*fixed))).name or "root"
+def _folder(root: Path, text: str, names: set[str]) -> list[Pictures]:
+    found, notes = look_into(root, IMAGE_SUFFIXES)
+    if not found:
+        raise _nothing(text, notes)
+    home = _unique(root.resolve().name or "root", names)
+    clips: list[Pictures] = []
+    for contents in found:
+        inside = contents.folder.relative_to(root)
+        name = home if contents.folder == root else _unique(f"{home}/{inside.as_posix()}", names)
+        if contents.images:
+            stems: set[str] = set()
+            frames = [Frame(_unique(path.stem, stems), path) for path in contents.images]
+            clips.append(_pictures(name, str(contents.folder), frames))
+        clips += [_video(path, str(path), f"{name}/{path.stem}", names) for path in contents.videos]
+    clips[0].notes.extend(notes)
+    return clips
+
+
+def _matches(pattern: str, text: str, names: set[str]) -> list[Pictures]:
+    """The clips of a glob. Hidden files do not match, as in a shell."""
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    base = Path(os.path.abspath(Path(*fixed)))
+    found = {Path(os.path.abspath(each)): Path(each) for each in glob.glob(pattern, recursive=True)}
+    wanted = [path for path in found if path.is_file() and (is_video(path) or path.suffix.lower() in IMAGE_SUFFIXES)]
+    kept, notes = sort_out(in_order(wanted), base)
+    if not kept:
+        raise _nothing(text, notes)
+    home, stems = _unique(base.name or "root", names), set()
+    frames = [Frame(_unique(_inside(p, base), stems), found[p]) for p in kept if not is_video(p)]
+    clips = [_pictures(home, text, frames)] if frames else []
+    clips += [_video(found[p], str(found[p]), f"{home}/{_inside(p, base)}", names) for p in kept if is_video(p)]
+    clips[0].notes.extend(notes)
+    return clips
+
+
+def _inside(path: Path, base: Path) -> str:
+    """The path from the base on, without the file's suffix; outputs must not leave their folder."""
+    return (path.relative_to(base) if path.is_relative_to(base) else Path(path.name)).with_suffix("").as_posix()
+
+
+def _nothing(text: str, notes: list[str]) -> UserError:
+    reasons = "; ".join([f"known: {known_suffixes()}", *notes])
+    return UserError(f"no images or videos in {text} ({reasons})")
+
+
+def _pictures(name: str, source: str, frames: list[Frame]) -> Pictures:
+    return Pictures(name, source, "folder", lambda: iter(frames), len(frames), _DEFAULT_FPS)
 
 
 def _single(path: Path, text: str, names: set[str]) -> Pictures:
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return _video(path, text, names)
-    if suffix not in IMAGE_SUFFIXES:
-        raise UserError(f"{path} is neither an image nor a video by its name (known: {_known()})")
+    if is_video(path):
+        return _video(path, text, path.stem, names)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UserError(f"{path} is neither an image nor a video by its name (known: {known_suffixes()})")
     name = _unique(path.stem, names)
     return Pictures(name, text, "image", lambda: iter([Frame(name, path)]), 1, _DEFAULT_FPS)
 
 
-def _several(paths: list[Path], name: str, text: str, names: set[str]) -> list[Pictures]:
-    # Hidden files are other programs': macOS leaves a ._frame.jpg beside a frame.jpg on foreign disks.
-    files = [path for path in paths if path.is_file() and not path.name.startswith(".")]
-    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    if not images and not videos:
-        raise UserError(f"no images or videos in {text} (known: {_known()}; folders below it are not searched)")
-    if not images:
-        return [_video(path, text, names) for path in videos]
-    stems: set[str] = set()
-    frames = [Frame(_unique(path.stem, stems), path) for path in images]
-    clip = Pictures(_unique(name, names), text, "folder", lambda: iter(frames), len(frames), _DEFAULT_FPS)
-    return [clip] if glob.escape(text) == text else [clip, *(_video(path, text, names) for path in videos)]
-
-
-def _video(path: Path, text: str, names: set[str]) -> Pictures:
+def _video(path: Path, source: str, name: str, names: set[str]) -> Pictures:
     what = f"{path} cannot be opened as a video: it is damaged, or in a codec that OpenCV lacks"
-    fps, count = _ask(str(path), what)
+    capture = _open(path, what)
+    fps, aspect = fps_of(capture), pixel_aspect(capture)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
     notes: list[str] = []
 
     def frames() -> Iterator[Frame]:
         number = 0
-        for frame in _decode(str(path), what):
+        for frame in _decode(path, what):
             yield frame
             number += 1
-        notes[:] = cut_short(path.name, number, count or 0)
+        notes.extend(cut_short(path.name, number, count))
 
-    return Pictures(_unique(path.stem, names), text, "video", frames, count, fps, notes)
+    claimed = count if count > 0 else None
+    return Pictures(_unique(name, names), source, "video", frames, claimed, fps or _DEFAULT_FPS, notes, aspect)
 
 
 def cut_short(name: str, frames: int, claimed: int) -> list[str]:
@@ -136,36 +163,20 @@ def cut_short(name: str, frames: int, claimed: int) -> list[str]:
 
 def _camera(index: int, names: set[str]) -> Pictures:
     what = f"camera {index} cannot be opened: is it plugged in, free, and may you use it?"
-    fps, _ = _ask(index, what)
+    capture = _open(index, what)
+    fps = fps_of(capture) or _DEFAULT_FPS
+    capture.release()
     return Pictures(_unique(f"camera_{index}", names), str(index), "camera", lambda: _decode(index, what), None, fps)
 
 
-def _ask(source: str | int, complaint: str) -> tuple[float, int | None]:
-    """Frames a second, and how many frames the header claims."""
-    capture = _open(source, complaint)
-    fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    return fps if 0.1 < fps < 1000 else _DEFAULT_FPS, count if count > 0 else None
-
-
-def open_capture(source: str | int) -> cv2.VideoCapture | None:
-    """An opened video file or camera; None where OpenCV cannot open it."""
-    try:
-        with quiet_opencv():  # callers have one line for it
-            capture = cv2.VideoCapture(source)
-        return capture if capture.isOpened() else None
-    except cv2.error:
-        return None
-
-
-def _open(source: str | int, complaint: str) -> cv2.VideoCapture:
+def _open(source: Path | int, complaint: str) -> cv2.VideoCapture:
     capture = open_capture(source)
     if capture is None:
         raise UserError(complaint)
     return capture
 
 
-def _decode(source: str | int, complaint: str) -> Iterator[Frame]:
+def _decode(source: Path | int, complaint: str) -> Iterator[Frame]:
     """A video's or camera's frames, uint8 RGB. Raises UserError where there is not a single one."""
     capture = _open(source, complaint)
     number = 0
@@ -190,7 +201,3 @@ def _unique(name: str, names: set[str]) -> str:
         candidate = f"{name}_{number}"
     names.add(candidate)
     return candidate
-
-
-def _known() -> str:
-    return " ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))

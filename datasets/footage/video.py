@@ -7,6 +7,7 @@ in what was picked, and nothing reaches across a cut, a gap or a file.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,36 +32,49 @@ class Footage(OwnSource):
         root: the video or folder, for messages.
         clips: at least one.
         choice: what is known of the camera.
+        left_out: lines about files that were left out.
 
     Raises UserError where nothing is known of the camera, it does not fit a clip, or no clip has three frames in a
     row.
     """
 
-    def __init__(self, root: Path, clips: list[Clip], choice: CameraChoice) -> None:
-        self.root, self.clips, self.choice = root, clips, choice
+    def __init__(self, root: Path, clips: list[Clip], choice: CameraChoice, left_out: Sequence[str] = ()) -> None:
+        self.root, self.clips, self.choice, self.left_out = root, clips, choice, left_out
         self._cameras: dict[str, PinholeCamera] = {}
         self._images: dict[str, list[Path]] = {}
         self._parts: dict[str, Part] = {}
         self._lenses: dict[str, Lens | None] = {}
         for index, clip in enumerate(clips):
-            camera = choice.camera(clip.width, clip.height, clip.name)
-            lens = choice.lens(clip.stored_width, clip.stored_height)
+            camera = choice.camera(clip.width, clip.height, clip.name, clip.pixel_aspect)
+            lens = choice.lens(clip.stored_width, clip.stored_height, clip.pixel_aspect)
             for part, names in _divide(clip, index):
                 folder = f"{clip.name}#{sum(f.rpartition('#')[0] == clip.name for f in self._images) + 1}"
                 self._images[folder] = [Path(clip.folder) / name for name in names]
                 self._parts[folder], self._lenses[folder] = part, lens
                 self._cameras[folder] = camera.resized(clip.stored_width, clip.stored_height)
         if not self._images:
-            raise UserError(
-                f"{root}: no {_SHORTEST} frames in a row show parallax (a standing or turning camera, or frames too "
-                "far apart); --keep_still takes them all"
-            )
+            raise UserError(f"{root}: {'; '.join(self._useless())}")
+
+    def _useless(self) -> list[str]:
+        """A phrase for each clip that gives nothing."""
+        used = {folder.rpartition("#")[0] for folder in self._images}
+        return [
+            f"{clip.name} has {clip.frames} frames: {_SHORTEST} in a row are the least to learn from"
+            if clip.frames < _SHORTEST
+            else f"{clip.name}: no {_SHORTEST} frames in a row show parallax (a standing or turning camera, or frames "
+            "too far apart); --keep_still takes them all"
+            for clip in self.clips
+            if clip.name not in used
+        ]
+
+    @property
+    def _longest(self) -> Clip:
+        return max(self.clips, key=lambda clip: clip.kept)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the original images of the longest clip, pixels."""
-        longest = max(self.clips, key=lambda clip: clip.kept)
-        return longest.width, longest.height
+        """(width, height) of the original images of the longest clip as they are shown, with square pixels."""
+        return self._longest.shown_size
 
     def frames(self, part: Part, offsets: tuple[int, ...] = (-1, 1)) -> list[FrameRef]:
         """The frames of a part that have a neighbour at each offset, in order. The test part is that of validation."""
@@ -105,20 +119,24 @@ class Footage(OwnSource):
         frames, kept = sum(c.frames for c in self.clips), sum(c.kept for c in self.clips)
         used = sum(map(len, self._images.values()))
         still = sum(c.still * c.frames for c in self.clips)
-        width, height = self.size
+        width, height = self._longest.width, self._longest.height
         rates = sorted({round(c.fps, 2) for c in self.clips if c.fps})
         lines = [
             f"footage: {len(self.clips)} clip{'s' * (len(self.clips) > 1)}, {frames:,} frames, {width}x{height}"
+            + ("" if self.size == (width, height) else f" shown as {self.size[0]}x{self.size[1]}")
             + (f", {'/'.join(f'{rate:g}' for rate in rates)} fps" if rates else ""),
             f"frame picker: {used:,} frames kept ({used / frames:.0%}); dropped: {still / frames:.0%} standing or "
             f"turning on the spot, {(frames - kept - still) / frames:.0%} too like their neighbours, "
             f"{(kept - used) / frames:.0%} alone; {sum(c.cuts for c in self.clips)} cuts",
             f"camera: {self._camera_note()}",
         ]
+        lines += self.left_out
+        lines += [f"left out: {phrase}" for phrase in self._useless()]
         return (*lines, *(line for c in self.clips for line in cut_short(c.name, c.frames, c.claimed)))
 
     def _camera_note(self) -> str:
-        camera = self.choice.camera(*self.size, self.root.name)
+        longest = self._longest
+        camera = self.choice.camera(longest.width, longest.height, longest.name, longest.pixel_aspect)
         if self.choice.learned:
             return f"to be learned, starting at a horizontal field of view of {camera.fov:.0f} degrees"
         origin = self.choice.file or "--fov"
@@ -132,9 +150,9 @@ def open_footage(
 
     Raises UserError for what `find_clips`, `read_clip` and `Footage` complain of.
     """
-    files = find_clips(path)
+    files, left_out = find_clips(path)
     choice.check()  # before hours of reading
-    return Footage(path, [read_clip(file, cache_dir, keep_still, progress) for file in files], choice)
+    return Footage(path, [read_clip(file, cache_dir, keep_still, progress) for file in files], choice, left_out)
 
 
 def training_size(size: tuple[int, int], height: int | None = None, width: int | None = None) -> tuple[int, int]:

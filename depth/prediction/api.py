@@ -70,9 +70,12 @@ class DepthModel:
         self.unit = METRES if scale is not None or trained.stereo else UP_TO_SCALE
         self.scale = scale or (trained.stereo_factor if trained.stereo else 1.0)
 
-    def note_on_shape(self, height: int, width: int) -> str | None:
-        """A line where the network sees pictures of this size squeezed by more than a quarter, else None."""
-        ratio = (width / height) / (self.width / self.height)
+    def note_on_shape(self, height: int, width: int, pixel_aspect: float = 1.0) -> str | None:
+        """A line where the network sees pictures of this size squeezed by more than a quarter, else None.
+
+        `pixel_aspect` is the width of a pixel by its height.
+        """
+        ratio = (width * pixel_aspect / height) / (self.width / self.height)
         if max(ratio, 1 / ratio) <= _SQUEEZE:
             return None
         return f"note: {width}x{height} pictures are squeezed into the model's {self.width}x{self.height}"

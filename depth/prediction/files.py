@@ -80,7 +80,7 @@ class FrameFiles:
         """Writes one frame's files.
 
         Args:
-            stem: of the files' names.
+            stem: of the files' names; may lie in folders, which are made.
             picture: uint8 (H,W,3) RGB.
             prediction: its depth.
             intrinsics: K, (3,3), pixels at H x W; needed for "ply".
@@ -96,6 +96,7 @@ class FrameFiles:
         if "colour" in self.kinds and max(height, width) > _JPEG_SIDE:
             what = f"{stem}: a colour picture of {width}x{height} is beyond JPEG's {_JPEG_SIDE:,} pixels a side"
             raise UserError(f"{what}; --write png npy does without")
+        make_folder((self.folder / stem).parent)
         if "png" in self.kinds:
             write_file(
                 self.folder / f"{stem}_depth.png", depth_png(prediction.depth, PNG_SCALE[prediction.unit]), flush=False
@@ -143,9 +144,10 @@ def write_sidecar(path: Path, facts: dict[str, Any]) -> None:
     write_file(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(), flush=False)
 
 
-def frame_record(name: str, picture: np.ndarray, intrinsics: np.ndarray | None) -> dict[str, Any]:
-    """A frame's entry in the sidecar: its size and, where they are known, its intrinsics, in pixels."""
-    record: dict[str, Any] = {"name": name, "width": picture.shape[1], "height": picture.shape[0]}
+def frame_record(name: str, source: Path | None, picture: np.ndarray, intrinsics: np.ndarray | None) -> dict[str, Any]:
+    """A frame's entry in the sidecar: its file, its size and, where they are known, its intrinsics, in pixels."""
+    record: dict[str, Any] = {"name": name} | ({} if source is None else {"source": str(source)})
+    record |= {"width": picture.shape[1], "height": picture.shape[0]}
     if intrinsics is not None:
         places = {"fx": (0, 0), "fy": (1, 1), "cx": (0, 2), "cy": (1, 2)}
         record |= {key: round(float(intrinsics[place]), 4) for key, place in places.items()}
@@ -158,11 +160,13 @@ class SideBySide:
     Args:
         path: the file; it appears under its name when `finish` is called; `close` ends the matter either way.
         fps: frames a second.
+        pixel_aspect: width of the images' pixels by their height; those of the video are square.
     """
 
-    def __init__(self, path: Path, fps: float) -> None:
-        self.path, self.fps = path, fps
-        self.aside = path.with_name(f".{os.getpid()}.{path.name}")
+    def __init__(self, path: Path, fps: float, pixel_aspect: float = 1.0) -> None:
+        self.path, self.fps, self.pixel_aspect = path, fps, pixel_aspect
+        # Absolute, since FFmpeg takes what stands before a colon for a protocol, as in http:.
+        self.aside = path.absolute().with_name(f".{os.getpid()}.{path.name}")
         self.writer: cv2.VideoWriter | None = None
         self.size = (0, 0)  # width, height of one half, pixels
         self.frames = 0
@@ -200,6 +204,7 @@ class SideBySide:
             self.aside.unlink(missing_ok=True)
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
+        width = round(width * self.pixel_aspect)
         shrink = min(1.0, _MAX_VIDEO_WIDTH / (2 * width))
         # The codec wants even sides.
         self.size = max(2, int(width * shrink) // 2 * 2), max(2, int(height * shrink) // 2 * 2)

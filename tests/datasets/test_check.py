@@ -36,9 +36,9 @@ def test_standing_footage(tmp_path, capsys):
 
 def test_the_camera_of_another_aspect_and_an_odd_one(tmp_path, capsys):
     video = write_video(tmp_path / "a.mp4", drive(12))
-    (tmp_path / "k.json").write_text('{"width": 640, "height": 480, "fx": 1, "fy": 1, "cx": 319.5, "cy": 239.5}')
+    (tmp_path / "k.json").write_text('{"width": 640, "height": 480, "fx": 600, "fy": 600, "cx": 319.5, "cy": 239.5}')
     code, text = run(capsys, video, "--intrinsics", tmp_path / "k.json")
-    assert code == 2 and "problem" in text and "640x480" in text
+    assert code == 2 and "problem" in text and "is for images of 640x480, these have 320x192" in text
     (tmp_path / "k.json").write_text('{"width": 320, "height": 192, "fx": 300, "fy": 300, "cx": 0, "cy": 95.5}')
     code, text = run(capsys, video, "--intrinsics", tmp_path / "k.json")
     assert code == 0 and "cx 0 is far from the centre 160" in text

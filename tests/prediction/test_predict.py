@@ -40,7 +40,7 @@ def test_one_image_and_its_sidecar(run_folder, tmp_path):
     facts = json.loads((out / f"{stem}.json").read_text(encoding="utf-8"))
     assert facts["unit"] == "metres" and facts["trained_on"] == "synthetic"
     assert facts["scale"]["factor"] == 5.4 and "given by the user" in facts["scale"]["from"]
-    assert facts["frames"] == [{"name": stem, "width": 60, "height": 40}]
+    assert facts["frames"] == [{"name": stem, "source": str(path), "width": 60, "height": 40}]
     assert "value / 256;" in facts["files"]["*_depth.png"] and "65535 is 255.996" in facts["files"]["*_depth.png"]
 
 

@@ -1,0 +1,27 @@
+"""The facts about whatever lies at a path."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from datasets.footage.camera import CameraChoice
+from datasets.tools.clips import own_footage
+from datasets.tools.facts import Facts
+from datasets.tools.recordings import recordings
+from depth.types import UserError
+
+_RAW_DATE = re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}")
+
+
+def gather(path: Path, split: str, choice: CameraChoice, use_stereo: bool = False) -> Facts:
+    """The facts about whatever lies at the path. Raises UserError where it is nothing that can be read."""
+    if path.is_dir() and (path / "world.json").is_file():
+        return recordings(path, "embedded world", path / "splits", use_stereo)
+    if path.is_dir() and (path / "sequences").is_dir():
+        return recordings(path, "KITTI odometry", split if split.startswith("odom") else "odom", use_stereo)
+    if path.is_dir() and any(_RAW_DATE.fullmatch(p.name) for p in path.iterdir() if p.is_dir()):
+        return recordings(path, "KITTI raw", split, use_stereo)
+    if use_stereo:
+        raise UserError(f"--use_stereo: {path} is not in one of KITTI's layouts, which have two cameras")
+    return own_footage(path, choice)
