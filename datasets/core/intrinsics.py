@@ -129,7 +129,7 @@ def _check_pixels(where: str, fx: float, fy: float, cx: float, cy: float, width:
     if in_corner and min(width, height) > _TINY:
         raise UserError(f"{shares}; a centre of {cx:g}, {cy:g} lies within the first pixel")
     if not (fx > 0 and fy > 0):
-        raise UserError(f"{where}: fx {fx:g} and fy {fy:g} are focal lengths in pixels, and so above 0")
+        raise UserError(f"{where}: fx {fx:g} and fy {fy:g} are not focal lengths in pixels, which are above 0")
     if not MIN_FOV <= field_of_view(fx, width) <= MAX_FOV:
         seen = f"a horizontal field of view of {field_of_view(fx, width):.1f} degrees"
         raise UserError(f"{shares}; fx {fx:g} means {seen}, and {MIN_FOV:g} to {MAX_FOV:g} are taken")

@@ -78,7 +78,7 @@ def test_a_line_that_is_wrong(tmp_path, change, said, formal):
         ({"manifest": 1, "cameras": {}}, '"cameras" is a table'),
         ({"manifest": 1, "cameras": "gone.json"}, "cannot read the cameras gone.json: No such file"),
         ({"manifest": 1, "cameras": {"front": CAMERA}, "scale": 3}, 'unknown entry "scale"'),
-        (turned(fx=-3), 'camera "front": fx -3 and fy 20.0 are not focal lengths'),
+        (turned(fx=-3), 'camera "front": fx -3 and fy 20 are not focal lengths'),
         (turned(width=2.5), 'camera "front": width 2.5'),
         (turned(cx=None), 'camera "front": "cx" is missing'),
     ],
