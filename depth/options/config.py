@@ -107,6 +107,8 @@ MONO_DEPTH_RANGE = (0.1, 100.0)
 STEREO_DEPTH_RANGE = (0.1 * STEREO_UNIT, 100.0 * STEREO_UNIT)
 # After a short training from scratch the pose network's unit is some 14 m: 0.1 of it would cut off what is near.
 WORLD_DEPTH_RANGE = (0.05, 50.0)
+# Its ImageNet weights come with pip, so that a first run needs no download and does not start from scratch.
+WORLD_ENCODER = "timm/tf_efficientnet_lite0"
 
 
 def resolved(config: Config) -> Config:
@@ -121,7 +123,7 @@ def resolved(config: Config) -> Config:
     for name, limit in zip(("min_depth", "max_depth"), depth_range, strict=True):
         if getattr(config.network, name) is None:
             config = replace(config, network=replace(config.network, **{name: limit}))
-    network = _with_encoder_weights(config.network, config.data.dataset)
+    network = _with_encoder_weights(_with_encoders(config.network, config.data.dataset), config.data.dataset)
     config = replace(config, network=network)
     if config.dejavu.lpips_weights is None:
         fetched = network.encoder_weights == PRETRAINED and not package_of(network.depth_encoder)
@@ -131,6 +133,14 @@ def resolved(config: Config) -> Config:
     if train.scheduler_step_size is None:
         config = replace(config, train=replace(train, scheduler_step_size=max(1, train.num_epochs * 3 // 4)))
     return replace(config, dejavu=scheduled(config.dejavu, train.num_epochs, train.learning_rate))
+
+
+def _with_encoders(network: NetworkOptions, dataset: str) -> NetworkOptions:
+    """The record of an older run names its num_layers, and so keeps its ResNets."""
+    world = dataset == "synthetic" and network.num_layers is None
+    encoder = WORLD_ENCODER if world and network.depth_net == "resnet" and not network.encoder else network.encoder
+    pose_encoder = network.pose_encoder or (WORLD_ENCODER if world else "resnet18")
+    return replace(network, encoder=encoder, num_layers=network.num_layers or 18, pose_encoder=pose_encoder)
 
 
 def _with_encoder_weights(network: NetworkOptions, dataset: str) -> NetworkOptions:

@@ -24,16 +24,18 @@ class NetworkOptions:
     """Depth network: the U-Net of Monodepth2 on the --encoder, PackNet01, or a slim PackNet for small machines."""
     encoder: Text = None
     """Encoder of the depth network resnet: resnet18, resnet34, resnet50, resnet101, or timm/NAME, any network of timm
-    that gives feature maps, e.g. timm/convnext_tiny; needs the extra encoders. Default: the ResNet of --num_layers."""
-    num_layers: Literal[18, 34, 50, 101] = 18
-    """Layers of the depth network's ResNet encoder."""
+    that gives feature maps, e.g. timm/convnext_tiny; needs the extra encoders. Default: the ResNet of --num_layers
+    (timm/tf_efficientnet_lite0 on the embedded world, whose ImageNet weights come with pip, extra lite)."""
+    num_layers: Annotated[Literal[18, 34, 50, 101] | None, tyro.conf.arg(metavar="{18,34,50,101}")] = None
+    """Layers of the depth network's ResNet encoder. Default: 18."""
     encoder_weights: EncoderWeights = None
     """How the depth network's encoder begins: pretrained on ImageNet (from torchvision's or timm's server; those of
     timm/tf_efficientnet_lite0 come with pip, extra lite), from scratch, or from a file, .pth or .safetensors.
     --weights_init, Monodepth2's name, is the same flag. Default: pretrained (scratch on the embedded world, unless they
     come with pip)."""
-    pose_encoder: str = "resnet18"
-    """Encoder of the pose network, by the same names."""
+    pose_encoder: Text = None
+    """Encoder of the pose network, by the same names. Default: resnet18 (timm/tf_efficientnet_lite0 on the embedded
+    world, unless --num_layers is given)."""
     pose_encoder_weights: Text = None
     """How the pose network's encoder begins: pretrained, scratch, or a file; weights for one image are spread over two.
     Default: as --encoder_weights where that is given, else by the rule above."""
@@ -59,7 +61,7 @@ class NetworkOptions:
             f"--initial_forward {self.initial_forward} is a share of the depth: from 0 to below 1",
         )
         check(
-            self.depth_net == "resnet" or self.num_layers == 18,
+            self.depth_net == "resnet" or self.num_layers in (None, 18),
             f"--num_layers {self.num_layers} belongs to --depth_net resnet; {self.depth_net} has one size",
         )
         check(
@@ -67,7 +69,7 @@ class NetworkOptions:
             f"--encoder {self.encoder} belongs to --depth_net resnet; {self.depth_net} has its own",
         )
         check(
-            self.encoder is None or self.num_layers == 18,
+            self.encoder is None or self.num_layers in (None, 18),
             f"--num_layers {self.num_layers} and --encoder {self.encoder} both choose the encoder: give one of them",
         )
         check(
@@ -83,4 +85,4 @@ class NetworkOptions:
     @property
     def depth_encoder(self) -> str:
         """The name of the depth network's encoder."""
-        return self.encoder or f"resnet{self.num_layers}"
+        return self.encoder or f"resnet{self.num_layers or 18}"

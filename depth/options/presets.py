@@ -42,6 +42,6 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
             raise UserError("--preset has no place beside --resume: a run goes on with its own options")
         config = parse(Config, description, arguments, PRESETS[config.train.preset])
     config.dejavu.check_used()
-    for encoder in (config.network.depth_encoder, config.network.pose_encoder):
+    for encoder in filter(None, (config.network.depth_encoder, config.network.pose_encoder)):
         check_encoder(encoder)
     return config

@@ -209,7 +209,8 @@ def run_folder(world, tmp_path_factory):
     """`train.py --dejavu --edit spectral --dejavu_cyclic 0.1 --dejavu_attention`, two steps of it."""
     log_dir = tmp_path_factory.mktemp("runs")
     line = "--dejavu --edit spectral --dejavu_cyclic 0.1 --dejavu_attention --dataset synthetic --height 64 --width 96"
-    line += f" --data_path {world} --num_workers 0 --batch_size 2 --max_steps 2 --device cpu --log_frequency 1"
+    line += f" --num_layers 18 --data_path {world} --num_workers 0 --batch_size 2 --max_steps 2 --device cpu"
+    line += " --log_frequency 1"
     config = parse_training("", f"{line} --log_dir {log_dir} --model_name sa".split())
     assert train(config, Process(0, 1, torch.device("cpu")))
     return log_dir / "sa"

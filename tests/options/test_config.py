@@ -84,7 +84,10 @@ def test_flags_offer_what_there_is():
 
 
 def test_defaults_depend_on_the_dataset():
-    kitti, world = resolved(Config()), resolved(Config(data=DataOptions(dataset="synthetic")))
+    kitti, world = (
+        resolved(Config()),
+        resolved(Config(data=DataOptions(dataset="synthetic"), network=NetworkOptions(num_layers=18))),
+    )
     assert (kitti.data.height, kitti.data.width, kitti.train.batch_size) == (192, 640, 12)
     assert kitti.network.encoder_weights == "pretrained" and world.network.encoder_weights == "scratch"
     assert kitti.train.scheduler_step_size == 15

@@ -28,9 +28,23 @@ def test_monodepth2s_name_of_the_flag_is_the_same_flag():
 
 
 def test_for_the_embedded_world_nothing_is_fetched():
-    assert started("synthetic") == ("scratch", "scratch", "random")
-    assert started("synthetic", encoder=LITE) == ("pretrained", "scratch", "random")
-    assert started("synthetic", pose_encoder=LITE) == ("scratch", "pretrained", "random")
+    """Its default encoder has its weights out of a package; a ResNet there starts from scratch."""
+    assert started("synthetic") == ("pretrained", "pretrained", "random")
+    assert started("synthetic", num_layers=18) == ("scratch", "scratch", "random")
+    assert started("synthetic", pose_encoder="resnet18") == ("pretrained", "scratch", "random")
+
+
+def test_the_embedded_world_has_its_own_default_encoder():
+    def encoders(dataset, **network):
+        found = resolved(Config(data=DataOptions(dataset=dataset), network=NetworkOptions(**network))).network
+        return found.depth_encoder, found.pose_encoder
+
+    assert encoders("kitti") == ("resnet18", "resnet18")
+    assert encoders("synthetic") == (LITE, LITE)
+    assert encoders("synthetic", num_layers=18) == ("resnet18", "resnet18"), "as the record of an older run names it"
+    assert encoders("synthetic", encoder="resnet34", pose_encoder="resnet18") == ("resnet34", "resnet18")
+    again = resolved(Config(data=DataOptions(dataset="synthetic")))
+    assert resolved(again) == again
 
 
 def test_a_file_serves_both_networks_only_where_both_have_that_encoder():

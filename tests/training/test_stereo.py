@@ -121,7 +121,7 @@ def test_translations_are_counted_in_the_unit_of_the_depth_range(world):
 @pytest.mark.parametrize("use_stereo", [False, True])
 def test_the_first_motion_is_a_share_of_the_first_depth(world, use_stereo):
     config = config_for(world, frame_ids=(0, -1, 1))
-    config = replace(config, network=NetworkOptions(initial_forward=0.2, initial_disparity=0.1))
+    config = replace(config, network=NetworkOptions(num_layers=18, initial_forward=0.2, initial_disparity=0.1))
     config = resolved(replace(config, data=replace(config.data, use_stereo=use_stereo)))
     objective = build_objective(config).eval()
     with torch.no_grad():
