@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datasets.core.frames import NO_JITTER, FrameSample, draw_augmentation, draw_crop
 from datasets.core.images import read_image, resize_image
+from datasets.core.known import SampleKnown
 from datasets.core.labels import crop_labels, resize_labels, scale_depth
 from datasets.labelled.source import LabelledFolder
 from depth.types import LabelledSample, Labels, UserError
@@ -66,7 +67,7 @@ class LabelledDataset(torch.utils.data.Dataset):
             image, labels = self._window(image, labels, draw_crop(self.seed, epoch, index))
         else:
             image, labels = _resized(image, labels, self.height, self.width)
-        return FrameSample((image,), _NO_CAMERA, _NO_MOTION, flip, jitter, (), name, labels)
+        return FrameSample((image,), _NO_CAMERA, _NO_MOTION, flip, jitter, (), name, SampleKnown(None), labels)
 
     def _window(self, image: Tensor, labels: Labels, draws: tuple[float, float, float]) -> tuple[Tensor, Labels]:
         """A window of the scaled image, as the draws in [0,1) say: factor, row, column."""
