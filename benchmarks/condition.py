@@ -2,13 +2,15 @@
 
     python benchmarks/condition.py
     python benchmarks/condition.py --edits bandstop --modules additive --designs plain bends --seeds 3
+    python benchmarks/condition.py --run runs/NAME
     python benchmarks/condition.py --share 0/2
 
 A module is trained alone on the embedded world, half a minute a cell on one core, with C = nothing, the true disparity,
 classes, normals, all of them, the truth with some of the image's texture in it, the grey image; and measured on test
-drives. A design of the branch deserves a training of the network where the truth helps and texture does not. Finished
-cells are kept: the same command goes on, and --share I/N does every N-th cell, for one process a core. --out gets
-condition.json, condition.md and cells/.
+drives. A design of the branch deserves a training of the network where the truth helps and texture does not. With
+--run, C is also what a half-trained depth network predicts, and the table says whether the gradient on it points to
+the truth. Finished cells are kept: the same command goes on, and --share I/N does every N-th cell, for one process a
+core. --out gets condition.json, condition.md and cells/.
 """
 
 from __future__ import annotations
@@ -24,14 +26,16 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.oracle.agreement import agreement
 from benchmarks.oracle.cell import Cell, Schedule, measure_module, train_module
-from benchmarks.oracle.conditions import CONDITIONS
+from benchmarks.oracle.conditions import CONDITIONS, PREDICTION, condition_of
 from benchmarks.oracle.designs import DESIGNS
 from benchmarks.oracle.scenes import load_scenes
 from benchmarks.oracle.table import markdown, summary
 from benchmarks.record import as_json, write_record
 from datasets.locate import default_cache_dir, find_data
 from datasets.world.making import WorldSpec
+from depth.build import load_trained
 from depth.losses.perceptual import PerceptualLoss
 from depth.options.dejavu import DejaVuOptions, scheduled
 from depth.runs.run_folder import versions
@@ -55,6 +59,8 @@ class Options:
     """How C is shown to the module, see benchmarks/oracle/designs.py."""
     conditions: tuple[str, ...] = tuple(CONDITIONS)
     """What C is, see benchmarks/oracle/conditions.py."""
+    run: str | None = None
+    """A run or checkpoint of train.py, whose predictions are one more C."""
     seeds: int = 3
     """Runs of each cell, with seeds 0, 1, ..."""
     steps: int = 480
@@ -77,7 +83,8 @@ class Options:
     @property
     def cells(self) -> list[Cell]:
         """All of them, seed by seed, so that a run that is cut short has whole ones."""
-        axes = (range(self.seeds), self.edits, self.modules, self.designs, self.conditions)
+        conditions = self.conditions + ((PREDICTION,) if self.run else ())
+        axes = (range(self.seeds), self.edits, self.modules, self.designs, conditions)
         return [Cell(edit, crm, design, condition, seed) for seed, edit, crm, design, condition in product(*axes)]
 
     def __post_init__(self) -> None:
@@ -112,9 +119,15 @@ def run_cells(options: Options, todo: list[Cell]) -> None:
     place = find_data(None, "synthetic", Path(options.cache_dir) if options.cache_dir else default_cache_dir(), WORLD)
     train, test = (load_scenes(place, part, options.height, options.width) for part in ("train", "test"))
     perceptual = PerceptualLoss(options.lpips_net, options.lpips_weights)
+    depth_net = load_trained(Path(options.run)).depth_net if options.run else None
     for number, cell in enumerate(todo, 1):
-        module, edit = train_module(cell, schedule_of(options, cell), train, perceptual)
-        result = asdict(cell) | measure_module(cell, module, edit, test, perceptual)
+        schedule = schedule_of(options, cell)
+        seen, unseen = (condition_of(cell.condition, scenes, depth_net) for scenes in (train, test))
+        branch = train_module(cell, schedule, train, seen, perceptual)
+        result = asdict(cell) | measure_module(branch, cell.design, test, unseen, perceptual)
+        if cell.condition == PREDICTION:
+            truth = condition_of("disparity", test, None)
+            result |= agreement(branch, cell.design, test, unseen, truth, schedule, perceptual)
         result |= {"settings": settings_of(options, cell), "machine": versions()["machine"]}
         write_file(_path(options, cell), as_json(result))
         print(f"[{number}/{len(todo)}] {cell.name}: {result['mse']:.5f} of {result['mse_redacted']:.5f}", flush=True)
@@ -130,7 +143,8 @@ def settings_of(options: Options, cell: Cell) -> dict[str, Any]:
     """What decides a result beside the cell itself."""
     same = {name: getattr(options, name) for name in ("height", "width", "lpips_net")}
     weights = Path(options.lpips_weights).name
-    return same | {"lpips_weights": weights} | asdict(schedule_of(options, cell))
+    run = {"run": Path(options.run).name} if cell.condition == PREDICTION else {}
+    return same | {"lpips_weights": weights} | run | asdict(schedule_of(options, cell))
 
 
 def load_cell(options: Options, cell: Cell) -> dict[str, Any] | None:

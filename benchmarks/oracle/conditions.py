@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from benchmarks.oracle.scenes import Scenes
 from depth.dejavu.diagnosis import detail
@@ -44,3 +45,16 @@ CONDITIONS: Mapping[str, Truth] = {
     "all": _all,
     "grey": lambda scenes: scenes.images.mean(1, keepdim=True),
 }
+
+
+PREDICTION = "prediction"
+
+
+def condition_of(name: str, scenes: Scenes, depth_net: nn.Module | None) -> Tensor:
+    """C of all frames, (M,N,H,W): one of CONDITIONS, or what a depth network predicts, over its own mean."""
+    if name != PREDICTION:
+        return CONDITIONS[name](scenes)
+    with torch.no_grad():
+        parts = [depth_net(images).disparities[0] for images in scenes.images.split(8)]
+    prediction = F.interpolate(torch.cat(parts), scenes.images.shape[-2:], mode="bilinear")
+    return prediction / prediction.mean((2, 3), keepdim=True)

@@ -42,7 +42,7 @@ class Scenes:
 def load_scenes(place: DataPlace, part: Part, height: int, width: int, every: int = 1) -> Scenes:
     """Every n-th left frame of a part of the embedded world. Raises UserError for a world without labels."""
     refs = [ref for ref in split_frames(place, "synthetic", part) if ref.side == "l"][::every]
-    source = open_source(place.root, refs)
+    source = open_source(place, refs)
     truth = DepthMapGroundTruth(source)
     size, rows = (height, width), []
     for ref in refs:

@@ -75,7 +75,43 @@ def markdown(results: Results, steps: int) -> str:
         cells += [_percent(row[name]) for name in ("ratio", "lpips_ratio", "gain", "gain_edges")]
         cells += [_percent(row[name]) for name in ("gain_elsewhere", "gain_lpips", "leak")]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _agreements(results)) + "\n"
+
+
+_AGREEMENT = {
+    "cosine_edges": "cosine at edges",
+    "cosine_flat": "elsewhere",
+    "edge_energy": "energy at edges",
+    "texture": "texture",
+}
+
+
+def _agreements(results: Results) -> list[str]:
+    """A second table, where a network's predictions were a C."""
+    rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for result in results:
+        if "cosine_edges" in result:
+            rows.setdefault((result["edit"], result["crm"], result["design"]), []).append(result)
+    if not rows:
+        return []
+    lines = [
+        "",
+        "C as a half-trained network predicts it: the cosine of the loss's downward gradient on C with truth less C; "
+        "the share of its energy within 2 px of depth edges; its correlation with the image's details elsewhere, "
+        "signed so that above 0 a step adds to the texture in C.",
+        "",
+        f"| edit | module | C is shown | seeds | {' | '.join(_AGREEMENT.values())} |",
+        "|" + "---|" * (4 + len(_AGREEMENT)),
+    ]
+    for names, each in rows.items():
+        figures = [_figure(_over_seeds([result[name] for result in each])) for name in _AGREEMENT]
+        lines.append(f"| {' | '.join([*names, str(len(each)), *figures])} |")
+    return lines
+
+
+def _figure(value: Sequence[float]) -> str:
+    mean, spread = value
+    return f"{mean:+.3f}" + ("" if spread != spread else f" ± {spread:.3f}")
 
 
 def _percent(value: Sequence[float] | None) -> str:
