@@ -156,7 +156,15 @@ def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -
     return training_sets(
         place,
         data.split,
-        Samples(data.height, data.width, tuple(offset for offset in data.frame_ids if offset), data.use_stereo),
+        Samples(
+            data.height,
+            data.width,
+            tuple(offset for offset in data.frame_ids if offset),
+            data.use_stereo,
+            poses=data.poses == "from_file",
+            travelled=config.loss.pose_scale == "speed",
+            sparse_depth=config.loss.depth_supervision > 0,
+        ),
         Loading(
             config.train.batch_size,
             data.num_workers,

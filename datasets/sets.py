@@ -55,6 +55,9 @@ class Samples:
     width: int
     offsets: tuple[int, ...] = ()  # of the sources in time
     use_stereo: bool = False  # adds the other camera
+    poses: bool = False  # those of a file, see datasets.core.known
+    travelled: bool = False
+    sparse_depth: bool = False
     aspect: float | None = None  # in evaluation, width / height of the part around the centre that is looked at
 
     @property

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from datasets.core.cache import open_cache
 from datasets.core.evaluated import EvalDataset
 from datasets.core.frames import FrameDataset, collate
+from datasets.core.known import Wanted, check_known
 from datasets.core.sampler import make_loader, make_train_loader
 from datasets.core.sources import FrameSource, is_complete, select_available
 from datasets.core.splits import FrameRef, has_part
@@ -64,7 +65,7 @@ def training_sets(
     kept, val_note = _validation_frames(place, split, source, samples.needed, skip_missing)
     spread = _spread(kept, val_samples)
     truth, known = _ground_truth(source, cache_dir, spread)
-    frames = partial(_frames, source, samples=samples, loading=loading, frame_cache=frame_cache)
+    frames = partial(_frames, source, samples, loading, frame_cache, _wanted(source, train, samples, cache_dir))
     notes = (*(place.own.notes() if place.own else ()), f"training: {note}", f"validation: {val_note}")
     record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
     loader = _train_loader(frames(train, augment=True), loading)
@@ -111,11 +112,12 @@ def _validation_loaders(
 
 def _frames(
     source: FrameSource,
-    refs: list[FrameRef],
-    augment: bool,
     samples: Samples,
     loading: Loading,
     frame_cache: Path | None,
+    wanted: Wanted,
+    refs: list[FrameRef],
+    augment: bool,
 ) -> FrameDataset:
     """Samples of these frames, out of the cache where there is to be one."""
     height, width, cache = samples.height, samples.width, None
@@ -133,7 +135,18 @@ def _frames(
         augment=augment,
         seed=loading.seed,
         cache=cache,
+        wanted=wanted,
     )
+
+
+def _wanted(source: FrameSource, train: list[FrameRef], samples: Samples, cache_dir: Path) -> Wanted:
+    """What is asked for beside the images. Raises UserError where the source has not what is asked for."""
+    truth = source.ground_truth(None, cache_dir / "ground_truth") if samples.sparse_depth else None
+    if samples.sparse_depth and truth is None:
+        raise UserError(f"--depth_supervision: {source.root} has no depth of its frames")
+    wanted = Wanted(samples.poses, samples.travelled, truth)
+    check_known(source, train, samples.needed, wanted)
+    return wanted
 
 
 def _training_frames(

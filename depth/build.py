@@ -36,7 +36,7 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
     depth_net = build_depth_net(network.depth_net, network.depth_encoder, 1, network.encoder_weights)
     if network.initial_disparity is not None:
         set_initial_disparity(depth_net, network.initial_disparity)
-    temporal = any(config.data.frame_ids)
+    temporal = any(config.data.frame_ids) and config.data.poses == "network"
     pose_net = _pose_net(config, network.pose_encoder_weights) if temporal else None
     options = PhotometricOptions(
         min_depth=network.min_depth,
@@ -47,7 +47,8 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
         no_ssim=loss.no_ssim,
         learn_intrinsics=config.data.learn_intrinsics,
     )
-    weights = {"photometric": 1.0, "smoothness": loss.disparity_smoothness} | _branch_weights(config)
+    weights = {"photometric": 1.0, "smoothness": loss.disparity_smoothness, "sparse_depth": loss.depth_supervision}
+    weights |= {"speed": loss.speed_weight if loss.pose_scale == "speed" else 0.0} | _branch_weights(config)
     # After the pose network: both then start from the same draws with and without attention.
     depth_net = _with_attention(depth_net, config)
     if isinstance(depth_net, SharedAttention) and not (weights["attention_mse"] or weights["attention_lpips"]):
@@ -74,7 +75,7 @@ def _pose_net(config: Config, encoder_weights: str) -> nn.Module:
         network.pose_encoder,
         encoder_weights,
         learn_intrinsics=config.data.learn_intrinsics,
-        unit=STEREO_UNIT if config.data.use_stereo else 1.0,
+        unit=STEREO_UNIT if config.metres_from else 1.0,
         forward=network.initial_forward * depth,
     )
 
@@ -140,8 +141,8 @@ class TrainedModel:
     width: int
     min_depth: float  # depth at disparity 1, in the model's unit
     max_depth: float
-    stereo: bool  # trained with stereo, so that its depths have a unit
-    stereo_factor: float  # metres per unit of such depths
+    metres_from: str | None  # what gave its depths a unit in training; None where nothing did
+    unit_factor: float  # metres per unit of such depths
     path: Path  # the file or folder
     original: bool  # a folder of the original Monodepth2 code
     record: dict[str, Any]  # config, dataset and versions as saved with the run; empty for an original folder
@@ -175,8 +176,8 @@ def load_trained(place: Path) -> TrainedModel:
         width=config.data.width,
         min_depth=network.min_depth,
         max_depth=network.max_depth,
-        stereo=config.data.use_stereo,
-        stereo_factor=1.0,
+        metres_from=config.metres_from,
+        unit_factor=1.0,
         path=path,
         original=False,
         record={name: state.get(name) for name in ("config", "dataset", "versions", "progress")},
@@ -200,9 +201,9 @@ def _load_original(folder: Path) -> TrainedModel:
         width=weights.width,
         min_depth=MONO_DEPTH_RANGE[0],
         max_depth=MONO_DEPTH_RANGE[1],
-        stereo=weights.use_stereo,
+        metres_from="the other camera's baseline" if weights.use_stereo else None,
         # The original code trains stereo with a baseline of 0.1 where KITTI's is 0.54 m.
-        stereo_factor=STEREO_UNIT,
+        unit_factor=STEREO_UNIT,
         path=folder,
         original=True,
         record={},

@@ -24,10 +24,11 @@ from depth.geometry import (
     warp,
 )
 from depth.losses.fused import reprojection_loss
+from depth.losses.metric import sparse_depth_error, speed_error
 from depth.losses.perceptual import PerceptualLoss
 from depth.losses.photometric import pixel_weights
 from depth.losses.smoothness import edge_aware_smoothness
-from depth.types import DepthOutput, FrameBatch, LossTerms, Regeneration, StepOutput
+from depth.types import DepthOutput, FrameBatch, Known, LossTerms, Regeneration, StepOutput
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class SelfSupervisedObjective(nn.Module):
                 weight=pixel_weights(batch.known.counted),
             )
             terms = {"photometric": photometric} | self._smoothness(disparities, batch.target)
+            terms |= self._metric_terms(batch.known, source_from_target, depth)
         regeneration = attention = None
         if self.dejavu is not None:
             regeneration = self.dejavu(batch.target, output.disparities[0], self.epoch)
@@ -157,9 +159,11 @@ class SelfSupervisedObjective(nn.Module):
 
         All pairs go through the network in one pass and in time order, because a network that always sees
         the earlier frame first has one direction of motion to learn; for earlier sources it is inverted. The other
-        camera's pose comes from the calibration. A sample's pairs share a camera, so its K is their mean. Raises
-        ValueError where a temporal source meets no pose network.
+        camera's pose comes from the calibration. A sample's pairs share a camera, so its K is their mean. Poses that
+        are known take the network's place. Raises ValueError where a temporal source meets no pose network.
         """
+        if batch.known.source_from_target is not None:
+            return batch.known.source_from_target, None
         temporal = [i for i, offset in enumerate(batch.offsets) if offset]
         poses: list[Tensor] = [batch.stereo_from_target] * len(batch.offsets)
         intrinsics = None
@@ -196,6 +200,14 @@ class SelfSupervisedObjective(nn.Module):
             image = F.avg_pool2d(target, 2**scale) if scale else target
             terms.append(edge_aware_smoothness(disparity, image) / 2**scale)
         return {"smoothness": torch.stack(terms).mean()}
+
+    def _metric_terms(self, known: Known, source_from_target: Tensor, depth: Tensor) -> dict[str, Tensor]:
+        terms = {}
+        if "speed" in self.weights:
+            terms["speed"] = speed_error(source_from_target, known.travelled)
+        if "sparse_depth" in self.weights:
+            terms["sparse_depth"] = sparse_depth_error(depth, known.depth)
+        return terms
 
     def _regeneration_terms(self, regeneration: Regeneration, target: Tensor, output: DepthOutput) -> dict[str, Tensor]:
         terms = self._image_terms("regeneration", regeneration.regenerated, target)

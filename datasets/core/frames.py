@@ -19,7 +19,7 @@ from torch.utils.data import default_collate
 
 from datasets.core.images import read_image, resize_image
 from datasets.core.intrinsics import resize_intrinsics
-from datasets.core.known import SampleKnown, read_known, stack_known
+from datasets.core.known import SampleKnown, Wanted, read_known, stack_known
 from datasets.core.labels import resize_labels, stack_labels
 from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
@@ -101,6 +101,7 @@ class FrameDataset(torch.utils.data.Dataset):
         augment: draws flip and colour jitter, each for half of the samples.
         seed: of the draws.
         cache: the frames at (height, width), see datasets.core.cache.FrameCache; None reads the files.
+        wanted: what is known beside the images and asked for.
         labels: a target's labels at their own size; None has none.
 
     An item's key is (epoch, index), or an index, which means epoch 0. Raises UserError for frames that are missing,
@@ -118,13 +119,14 @@ class FrameDataset(torch.utils.data.Dataset):
         augment: bool = True,
         seed: int = 0,
         cache: FrameLookup | None = None,
+        wanted: Wanted = Wanted(),
         labels: Callable[[FrameRef], Labels] | None = None,
     ) -> None:
         if 0 in offsets:
             raise ValueError("offset 0 is the target; the other camera is asked for with use_stereo")
         self.source, self.refs = source, list(refs)
         self.height, self.width = height, width
-        self.offsets = offsets + ((0,) if use_stereo else ())
+        self.offsets, self.wanted = offsets + ((0,) if use_stereo else ()), wanted
         self.augment, self.seed, self.cache, self.labels = augment, seed, cache, labels
 
     def __len__(self) -> int:
@@ -145,7 +147,7 @@ class FrameDataset(torch.utils.data.Dataset):
             offsets=self.offsets,
             name=ref.name,
             labels=None if self.labels is None else resize_labels(self.labels(ref), self.height, self.width),
-            known=read_known(self.source, ref, self.height, self.width),
+            known=read_known(self.source, ref, self.offsets, self.height, self.width, self.wanted),
         )
 
     def _frame(self, ref: FrameRef) -> Tensor:

@@ -67,6 +67,15 @@ class FrameSource(Protocol):
         """What bends the frame's picture, which is straightened when it is read: `intrinsics` belong to that."""
         return None
 
+    def world_from_camera(self, ref: FrameRef) -> np.ndarray | None:
+        """Where the camera was, float64 (4,4), metres, in axes of the frame's folder; None where that is not known."""
+        return None
+
+    def travelled(self, ref: FrameRef, offset: int) -> float | None:
+        """Metres from a frame's camera to where it was `offset` frames later; None where that is not known."""
+        here, there = self.world_from_camera(ref), self.world_from_camera(ref.neighbour(offset))
+        return None if here is None or there is None else float(np.linalg.norm(there[:3, 3] - here[:3, 3]))
+
     def counted(self, ref: FrameRef) -> np.ndarray | None:
         """bool (H,W) of the image, True: the pixel counts, as none of the own bonnet does; None where all do."""
         return None

@@ -18,6 +18,8 @@ from datasets.core.splits import FrameRef
 from datasets.core.truth import GroundTruth
 from datasets.kitti.calibration import CameraPair, read_odometry_cameras, read_raw_cameras, read_raw_velodyne
 from datasets.kitti.ground_truth import DepthMapGroundTruth, VelodyneGroundTruth
+from datasets.kitti.oxts import distance, read_times
+from datasets.kitti.poses import poses_path, read_poses
 from depth.types import UserError
 
 _CAMERA = {"l": "2", "r": "3"}
@@ -39,6 +41,7 @@ class _Frames(FrameSource):
             raise UserError(f"the data path {self.root} is not a folder")
         self._listed: dict[tuple[str, tuple[str, ...]], dict[int, str]] = {}
         self._cameras: dict[str, CameraPair] = {}
+        self._poses: dict[str, np.ndarray | None] = {}
 
     def has(self, ref: FrameRef) -> bool:
         """Whether the image is there, by the folder's listing."""
@@ -59,6 +62,16 @@ class _Frames(FrameSource):
     def stereo_from(self, ref: FrameRef) -> np.ndarray:
         """other_from_this, float64 (4,4), metres. Raises UserError."""
         return self.cameras(ref).other_from_this(ref.side)
+
+    def world_from_camera(self, ref: FrameRef) -> np.ndarray | None:
+        """From the recording's file of poses, where there is one; the right camera's by the calibration."""
+        if ref.folder not in self._poses:
+            path = poses_path(self.root, ref.folder)
+            self._poses[ref.folder] = read_poses(path) if path.is_file() else None
+        poses = self._poses[ref.folder]
+        if poses is None or not 0 <= ref.frame < len(poses):
+            return None
+        return poses[ref.frame] if ref.side == "l" else poses[ref.frame] @ self.stereo_from(ref)
 
     def cameras(self, ref: FrameRef) -> CameraPair:
         """The calibration of the recording. Raises UserError where it is missing or malformed."""
@@ -98,6 +111,7 @@ class KittiRaw(_Frames):
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
         self._velodyne: dict[str, np.ndarray] = {}
+        self._times: dict[str, list[float]] = {}
 
     def example_path(self, ref: FrameRef) -> Path:
         """Where the image would be, for messages."""
@@ -143,6 +157,16 @@ class KittiRaw(_Frames):
         homes = [f"{top}{part}/{drive}" for top in ("", "data_depth_annotated/") for part in ("train", "val")]
         found = (self._find(f"{home}/{camera}", ref.frame, ("png",)) for home in (ref.folder, *homes))
         return next((path for path in found if path is not None), None)
+
+    def travelled(self, ref: FrameRef, offset: int) -> float | None:
+        """By the poses where there are any, else by the mean of both frames' speeds in oxts and the time between."""
+        known = super().travelled(ref, offset)
+        paths = [self._find(f"{ref.folder}/oxts/data", frame, ("txt",)) for frame in (ref.frame, ref.frame + offset)]
+        if known is not None or None in paths:
+            return known
+        if ref.folder not in self._times:
+            self._times[ref.folder] = read_times(self.root / ref.folder / "oxts" / "timestamps.txt")
+        return distance(paths, (ref.frame, ref.frame + offset), self._times[ref.folder])
 
     def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth:
         """ "velodyne", from the scans, is that of the eigen protocol, "improved" KITTI's annotated depth maps.

@@ -107,6 +107,24 @@ class Manifest(OwnSource):
             raise UserError(f"{self.root}, line {line}: {error}") from None
         return counted if lens is None else lens.straighten_mask(counted)
 
+    def world_from_camera(self, ref: FrameRef) -> np.ndarray | None:
+        """The line's pose; the other camera's by other_from_this."""
+        if self._place(ref, "pose") is None:
+            return None
+        record, _ = self._record(ref)
+        return record.pose if ref.side == "l" else record.pose @ self.stereo_from(ref)
+
+    def travelled(self, ref: FrameRef, offset: int) -> float | None:
+        """By the poses where there are any, else by the mean of both lines' speeds and the time between."""
+        known = super().travelled(ref, offset)
+        refs = (ref, ref.neighbour(offset))
+        if known is not None or any(self._place(each, "speed") is None for each in refs):
+            return known
+        first, second = (self._record(each)[0] for each in refs)
+        if first.time is None or second.time is None:
+            return None
+        return abs(second.time - first.time) * (abs(first.speed) + abs(second.speed)) / 2
+
     def lens(self, ref: FrameRef) -> Lens | None:
         """What bends the frame's picture; both cameras of a pair, which is rectified, have none or the same."""
         return self._camera(ref).lens
@@ -148,9 +166,12 @@ class Manifest(OwnSource):
         border = validation_border(len(place), number)
         return place < border if part == "train" else place >= border
 
-    def _place(self, ref: FrameRef) -> int | None:
+    def _place(self, ref: FrameRef, fact: str | None = None) -> int | None:
+        """The frame's place in its sequence; None where there is none, or `fact` is not known of it."""
         sequence = self.index.sequences.get(ref.folder)
-        return None if sequence is None else sequence.place(ref.frame, "other" if ref.side == "r" else None)
+        place = None if sequence is None else sequence.place(ref.frame, fact)
+        other = place is not None and ref.side == "r" and not sequence.facts[place] & FACTS["other"]
+        return None if other else place
 
     def _record(self, ref: FrameRef) -> tuple[Record, int]:
         place = self._place(ref)

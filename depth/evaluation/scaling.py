@@ -12,14 +12,14 @@ from depth.options.evaluate import EvaluationOptions
 def scaling_of(options: EvaluationOptions, model: TrainedModel | None) -> Scaling:
     """How a model's predictions, or a file's where `model` is None, get their unit.
 
-    Flags come first; without them a model that was trained with stereo keeps its unit, any other is median-scaled.
+    Flags come first; without them a model whose training gave it metres keeps them, any other is median-scaled.
     An original Monodepth2 model's unit is its baseline's; a file does not tell whose it is, so its factor is 1, and
     the options ask for one of the flags.
     """
-    metric = options.eval_stereo or (model is not None and model.stereo and not options.eval_mono)
+    metric = options.eval_stereo or (model is not None and model.metres_from is not None and not options.eval_mono)
     factor = options.pred_depth_scale_factor
     if factor is None:
-        factor = model.stereo_factor if metric and model is not None else 1.0
+        factor = model.unit_factor if metric and model is not None else 1.0
     return Scaling(median=not (metric or options.disable_median_scaling), factor=factor)
 
 

@@ -26,6 +26,25 @@ class Config:
     train: TrainOptions = field(default_factory=TrainOptions)
     log: LogOptions = field(default_factory=LogOptions)
 
+    def __post_init__(self) -> None:
+        known = self.data.poses == "from_file"
+        check(not (known and self.loss.pose_scale == "speed"), "--poses from_file has a scale: leave --pose_scale out")
+        temporal = len(self.data.frame_ids) > 1
+        check(
+            temporal or self.loss.pose_scale == "none", "--pose_scale speed needs sources in time: --frame_ids 0 -1 1"
+        )
+
+    @property
+    def metres_from(self) -> str | None:
+        """What gives depths their metres; None where nothing does."""
+        sources = {
+            "the other camera's baseline": self.data.use_stereo,
+            "known poses": self.data.poses == "from_file",
+            "speed": self.loss.pose_scale == "speed" and self.loss.speed_weight > 0,
+            "sparse depth": self.loss.depth_supervision > 0,
+        }
+        return " and ".join(name for name, used in sources.items() if used) or None
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, fit for JSON."""
         return asdict(self)
@@ -119,7 +138,7 @@ def resolved(config: Config) -> Config:
         missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
         config = replace(config, **{group: replace(options, **missing)})
     depth_range = WORLD_DEPTH_RANGE if config.data.dataset == "synthetic" else MONO_DEPTH_RANGE
-    depth_range = STEREO_DEPTH_RANGE if config.data.use_stereo else depth_range
+    depth_range = STEREO_DEPTH_RANGE if config.metres_from else depth_range
     for name, limit in zip(("min_depth", "max_depth"), depth_range, strict=True):
         if getattr(config.network, name) is None:
             config = replace(config, network=replace(config.network, **{name: limit}))

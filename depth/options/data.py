@@ -33,6 +33,9 @@ class DataOptions:
     """video: JSON file {"width", "height", "fx", "fy", "cx", "cy"} in pixels of the original image."""
     fov: Number = None
     """video: horizontal field of view in degrees, where there is no --intrinsics."""
+    poses: Literal["network", "from_file"] = "network"
+    """Whence the motion between frames: the pose network, or from_file: a manifest's "pose", KITTI odometry's poses, a
+    drive's poses.txt. Depths are then in metres, and there is no pose network."""
     learn_intrinsics: bool = False
     """Learns the camera's intrinsics with the poses, instead of taking them from a file or the calibration."""
     keep_still: bool = False
@@ -74,4 +77,7 @@ class DataOptions:
         check(video or not (self.intrinsics or self.fov is not None), "--intrinsics and --fov need --dataset video")
         given = (self.intrinsics is not None) + (self.fov is not None) + self.learn_intrinsics
         check(given <= 1, "--intrinsics, --fov and --learn_intrinsics exclude each other")
+        known = self.poses == "from_file"
+        check(not (known and self.learn_intrinsics), "--poses from_file leaves no network to learn the intrinsics from")
+        check(not (known and video), "--poses from_file needs KITTI's layout or a manifest: a video has no poses")
         check(not self.learn_intrinsics or len(self.frame_ids) > 1, "--learn_intrinsics needs sources in time")

@@ -66,10 +66,10 @@ class EvaluationOptions(_ModelOptions):
     crop: CropName = None
     """Part of the image that counts: none, garg (as published on eigen), or eigen. Default: the protocol's."""
     eval_mono: bool = False
-    """Median scaling per image; the default for models trained without stereo."""
+    """Median scaling per image; the default for models whose training gave depths no unit."""
     eval_stereo: bool = False
-    """No median scaling; the default for models trained with stereo. An original Monodepth2 stereo model's
-    depths are multiplied by 5.4."""
+    """No median scaling; the default for models trained with stereo, known poses, speed or sparse depth. An original
+    Monodepth2 stereo model's depths are multiplied by 5.4."""
     disable_median_scaling: bool = False
     """Monocular, but without median scaling."""
     pred_depth_scale_factor: Number = None

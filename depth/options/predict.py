@@ -66,7 +66,8 @@ class PredictOptions:
     """Leaves points that are farther away out, in the unit of the depth. Default: all stay."""
     scale_from: Text = None
     """none, stereo, factor=5.4 (metres per unit of the network), or camera_height=1.65 (metres above the road, which
-    is found in the picture; needs --intrinsics or --fov). Default: stereo for models trained with it, else none."""
+    is found in the picture; needs --intrinsics or --fov). Default: stereo for models whose training knew
+    metres, else none."""
     intrinsics: Text = None
     """A JSON with fx, fy, cx, cy, width, height: the camera in pixels of images of that size."""
     fov: Number = None

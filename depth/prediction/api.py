@@ -36,8 +36,8 @@ def load_model(path: str | os.PathLike[str], device: str | None = None, scale: f
     Args:
         path: a run's folder, a checkpoint file, or an original Monodepth2 folder.
         device: cuda, cuda:1 or cpu; default: cuda if there is one.
-        scale: metres per unit of the network. Default: what a model trained with stereo brings along; without stereo
-            depths stay up to scale.
+        scale: metres per unit of the network. Default: what the training brought along (stereo, known poses, speed);
+            without, depths stay up to scale.
 
     Raises:
         UserError: there is no checkpoint, it is damaged, the device is not there, or scale is not above 0.
@@ -54,7 +54,7 @@ class DepthModel:
     Args:
         trained: the networks and what is known of them.
         device: where the network runs.
-        scale: metres per unit of the network; None: the model's own, if it was trained with stereo.
+        scale: metres per unit of the network; None: the model's own, if its training gave it one.
 
     Raises:
         UserError: scale is not above 0.
@@ -67,8 +67,8 @@ class DepthModel:
         self.height, self.width = trained.height, trained.width  # rows and columns of the network's input
         # On a CPU the default ResNet takes a fifth less time in this layout (190 -> 154 ms on one core).
         self.depth_net = trained.depth_net.to(device, memory_format=torch.channels_last)
-        self.unit = METRES if scale is not None or trained.stereo else UP_TO_SCALE
-        self.scale = scale or (trained.stereo_factor if trained.stereo else 1.0)
+        self.unit = METRES if scale is not None or trained.metres_from else UP_TO_SCALE
+        self.scale = scale or (trained.unit_factor if trained.metres_from else 1.0)
 
     def note_on_shape(self, height: int, width: int, pixel_aspect: float = 1.0) -> str | None:
         """A line where the network sees pictures of this size squeezed by more than a quarter, else None.

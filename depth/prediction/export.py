@@ -50,7 +50,7 @@ class ExportedNet(nn.Module):
         super().__init__()
         self.depth_net = trained.depth_net
         self.min_depth, self.max_depth = trained.min_depth, trained.max_depth
-        self.factor = trained.stereo_factor if trained.stereo else 1.0
+        self.factor = trained.unit_factor if trained.metres_from else 1.0
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (B,3,H,W), RGB in [0,1] -> inverse depth (B,1,H,W), 1/m, or 1/unit of a monocular model."""
@@ -113,8 +113,8 @@ def default_output(place: Path, format: str) -> Path:
 
 def description(trained: TrainedModel) -> dict[str, str]:
     """What a user of the file must know, as text by name; it is stored in the file."""
-    unit = "metres" if trained.stereo else "the model's unit, up to scale"
-    factor = trained.stereo_factor if trained.stereo else 1.0
+    unit = "metres" if trained.metres_from else "the model's unit, up to scale"
+    factor = trained.unit_factor if trained.metres_from else 1.0
     size = f"{trained.height},{trained.width}"
     return {
         "input": f"image: float32 (batch,3,{size}), RGB in [0,1], resized to this size; {_MARK}",

@@ -26,15 +26,15 @@ def scale_of_model(choice: ScaleChoice, model: DepthModel) -> Scale:
     trained = model.trained
     if choice.kind == "factor":
         return Scale(choice.value, METRES, f"factor={choice.value:g}, given by the user")
-    if choice.kind == "none" or (choice.kind == "auto" and not trained.stereo):
-        metric = trained.stereo and trained.stereo_factor == 1
+    if choice.kind == "none" or (choice.kind == "auto" and trained.metres_from is None):
+        metric = trained.metres_from is not None and trained.unit_factor == 1
         return Scale(1.0, METRES if metric else UP_TO_SCALE, "none: the network's own numbers")
-    if not trained.stereo:
+    if trained.metres_from is None:
         raise UserError(
-            f"--scale_from stereo: {trained.path} was trained without stereo, its depths have no unit; "
+            f"--scale_from stereo: {trained.path} was trained without anything in metres, its depths have no unit; "
             "use factor=X or camera_height=X"
         )
-    return Scale(trained.stereo_factor, METRES, f"stereo: the training's baseline, factor {trained.stereo_factor:g}")
+    return Scale(trained.unit_factor, METRES, f"the training: {trained.metres_from}, factor {trained.unit_factor:g}")
 
 
 def scale_of_height(metres: float, heights: Sequence[float | None], what: str) -> Scale:

@@ -141,9 +141,9 @@ def test_disparities_of_another_split(world, tmp_path):
         evaluate(_options(world, ext_disp_to_eval=str(tmp_path / "disps.npy"), eval_mono=True))
 
 
-MONO = SimpleNamespace(stereo=False, stereo_factor=1.0)
-STEREO = SimpleNamespace(stereo=True, stereo_factor=1.0)
-ORIGINAL_STEREO = SimpleNamespace(stereo=True, stereo_factor=5.4)
+MONO = SimpleNamespace(metres_from=None, unit_factor=1.0)
+STEREO = SimpleNamespace(metres_from="stereo", unit_factor=1.0)
+ORIGINAL_STEREO = SimpleNamespace(metres_from="stereo", unit_factor=5.4)
 
 
 @pytest.mark.parametrize("flag", ["eval_mono", "eval_stereo", "disable_median_scaling"])

@@ -27,7 +27,7 @@ class Brightness(nn.Module):
 
 
 def _model(scale=None, **changes):
-    facts = {"stereo": False, "stereo_factor": 1.0, "height": 4, "width": 6, "min_depth": 0.5, "max_depth": 10.0}
+    facts = {"metres_from": None, "unit_factor": 1.0, "height": 4, "width": 6, "min_depth": 0.5, "max_depth": 10.0}
     trained = TrainedModel(Brightness(), None, path=Path("x"), original=False, record={}, **(facts | changes))
     return DepthModel(trained, torch.device("cpu"), scale)
 
@@ -56,9 +56,9 @@ def test_depth_of_a_plain_picture_by_hand():
 @pytest.mark.parametrize(
     ("changes", "scale", "factor", "unit"),
     [
-        ({"stereo": True, "stereo_factor": 5.4}, None, 5.4, "metres"),
-        ({"stereo": True}, None, 1.0, "metres"),
-        ({"stereo": True, "stereo_factor": 5.4}, 2.0, 2.0, "metres"),
+        ({"metres_from": "stereo", "unit_factor": 5.4}, None, 5.4, "metres"),
+        ({"metres_from": "stereo"}, None, 1.0, "metres"),
+        ({"metres_from": "stereo", "unit_factor": 5.4}, 2.0, 2.0, "metres"),
         ({}, 3.0, 3.0, "metres"),
     ],
 )

@@ -70,8 +70,8 @@ def test_onnx_with_attention_is_silent(tmp_path):
 def test_stereo_scale_is_inside(run_folder):
     model = depth.load_model(run_folder, device="cpu").trained
     plain = ExportedNet(model)(_images(1))
-    object.__setattr__(model, "stereo", True)
-    object.__setattr__(model, "stereo_factor", 5.4)
+    object.__setattr__(model, "metres_from", "stereo")
+    object.__setattr__(model, "unit_factor", 5.4)
     torch.testing.assert_close(ExportedNet(model)(_images(1)), plain / 5.4)
     assert module.description(model)["max_depth"] == repr(50.0 * 5.4)
 

@@ -84,7 +84,7 @@ def test_bad_input_is_one_line(run_folder, tmp_path):
         with pytest.raises(UserError, match=message):
             run_predict(run_folder, tmp_path, tmp_path / name)
     good = noise_folder(tmp_path / "good")
-    with pytest.raises(UserError, match="trained without stereo"):
+    with pytest.raises(UserError, match="trained without anything in metres"):
         run_predict(run_folder, tmp_path, good, scale_from="stereo")
     with pytest.raises(UserError, match="--checkpoint"):
         run_predict(run_folder, tmp_path, good, checkpoint=None, log_dir=str(tmp_path / "empty"))
