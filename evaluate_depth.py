@@ -19,10 +19,11 @@ import cv2
 import torch
 from tqdm import tqdm
 
+from datasets.core.sampler import Loading
 from datasets.core.splits import Part, split_name
 from datasets.core.truth_files import TruthFiles
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
-from datasets.sets import Loading, Samples, evaluation_loader
+from datasets.sets import Samples, evaluation_loader
 from depth.build import load_trained
 from depth.evaluation.metrics import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
 from depth.evaluation.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions

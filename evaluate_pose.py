@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from datasets.core.sampler import make_loader
+from datasets.core.sampler import Loading, make_loader
 from datasets.core.sources import select_available
 from datasets.core.splits import split_name
 from datasets.kitti.poses import PoseSequence, SequenceImages, format_poses, load_sequences
@@ -75,7 +75,7 @@ def evaluate(options: PoseOptions) -> list[Result]:
     results = []
     for sequence in load_sequences(place.root, refs):
         images = SequenceImages(source, sequence.refs, model.height, model.width)
-        loader = make_loader(images, options.batch_size, torch.stack, options.num_workers)
+        loader = make_loader(images, Loading(options.batch_size, options.num_workers), torch.stack)
         batches = tqdm(loader, desc=sequence.name, unit="batch", leave=False, disable=None)
         results.append(_result(sequence, chain(predict_motions(pose_net, batches, device))))
     folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / f"poses_{split}")

@@ -20,11 +20,12 @@ import torch
 from torch import nn
 
 from datasets.core.augment import prepare
+from datasets.core.sampler import Loading
 from datasets.core.sources import OwnSource
 from datasets.footage.camera import CameraChoice, PinholeCamera, write_camera
 from datasets.footage.video import training_size
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_footage, find_manifest
-from datasets.sets import Loading, Samples
+from datasets.sets import Samples
 from datasets.training_sets import TrainingSets, training_sets
 from depth.build import build_objective, build_optimizer, load_into
 from depth.evaluation.metrics import evaluate_split

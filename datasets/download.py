@@ -138,19 +138,18 @@ def _expected_bytes(file: str) -> int:
     return _DEPTH_BYTES if "proj_depth" in file else _IMAGE_BYTES * file.endswith(".png")
 
 
-def fetch(archive: Archive, root: Path, site: str, pauses: tuple[float, ...] | None = None) -> int:
+def fetch(archive: Archive, root: Path, site: str) -> int:
     """Takes the lacking files out of an archive; returns how many bytes came over the line.
 
-    Each file is checked (size and checksum of the archive's list) and appears whole or not at all. `pauses`: see
-    RemoteFile. Raises UserError where the server or the archive has not got a file, or a file is damaged.
+    Each file is checked (size and checksum of the archive's list) and appears whole or not at all.
+    Raises UserError where the server or the archive has not got a file, or a file is damaged.
     """
     lacking = archive.lacking(root)
     if not lacking:
         return 0
     url = f"{site}/{archive.address}"
-    remote = RemoteFile(url) if pauses is None else RemoteFile(url, pauses)
     try:
-        with remote, zipfile.ZipFile(io.BufferedReader(remote, _BUFFER)) as opened:
+        with RemoteFile(url) as remote, zipfile.ZipFile(io.BufferedReader(remote, _BUFFER)) as opened:
             members = {info.filename: info for info in opened.infolist()}
             chosen = [name for file in lacking for name in archive.names(file) if name in members]
             for name in tqdm(

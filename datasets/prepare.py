@@ -32,9 +32,10 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.core.images import image_size, read_image
+from datasets.core.sampler import Loading
 from datasets.footage.finding import has_16_bits, sort_out
 from datasets.locate import default_cache_dir, find_data
-from datasets.sets import Loading, Samples
+from datasets.sets import Samples
 from datasets.tools.command import Parser, as_command
 from datasets.training_sets import training_sets
 from depth.support.files import write_file
@@ -90,14 +91,14 @@ def convert(path: Path, delete_png: bool = False) -> Outcome:
     return outcome
 
 
-def convert_all(root: Path, delete_png: bool, workers: int, progress: bool = True) -> Counter[str]:
+def convert_all(root: Path, delete_png: bool, workers: int) -> Counter[str]:
     """Converts what `png_files` finds, in processes. Returns how many were written and how many were there.
 
     Raises UserError for the first file that cannot be read or written; what is finished stays.
     """
     files = png_files(root)
     counts: Counter[str] = Counter()
-    bar = tqdm(total=len(files), desc="PNG to JPEG", unit="file", disable=None if progress else True)
+    bar = tqdm(total=len(files), desc="PNG to JPEG", unit="file", disable=None)
     work = partial(convert, delete_png=delete_png)
     with bar:
         if workers <= 1:

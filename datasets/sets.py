@@ -11,7 +11,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from datasets.core.evaluated import EvalDataset
-from datasets.core.sampler import OnBadSample, make_loader
+from datasets.core.sampler import Loading, make_loader
 from datasets.core.sources import FrameSource, select_available
 from datasets.core.splits import EvaluatedPart, FrameRef, find_split, load_split
 from datasets.core.truth_files import TruthFiles
@@ -66,19 +66,6 @@ class Samples:
         return self.offsets + ((0,) if self.use_stereo else ())
 
 
-@dataclass(frozen=True)
-class Loading:
-    """How samples are batched, by this process of `world_size`."""
-
-    batch_size: int = 1
-    num_workers: int | None = None  # None suits the machine
-    seed: int = 0  # of the order and the augmentation
-    pin: bool = False  # pinned memory, for a GPU
-    on_bad_sample: OnBadSample = "stop"
-    rank: int = 0
-    world_size: int = 1
-
-
 def evaluation_loader(
     place: DataPlace,
     split: str,
@@ -117,5 +104,4 @@ def evaluation_loader(
     # A manifest need not have depth for every frame.
     kept, note = select_available(source, refs, (), skip_missing or place.own is not None, also=truth.has)
     images = EvalDataset(source, kept, samples.height, samples.width, truth, samples.aspect)
-    loader = make_loader(images, loading.batch_size, collate, loading.num_workers, loading.rank, loading.world_size)
-    return loader, len(kept), len(refs), note
+    return make_loader(images, loading, collate), len(kept), len(refs), note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from datasets.core.cache import open_cache
 from datasets.core.evaluated import EvalDataset
 from datasets.core.frames import FrameDataset, collate
 from datasets.core.known import Wanted, check_known
-from datasets.core.sampler import make_loader, make_train_loader
+from datasets.core.sampler import Loading, make_loader, make_train_loader
 from datasets.core.sources import FrameSource, is_complete, select_available
 from datasets.core.splits import FrameRef, has_part
 from datasets.core.truth import GroundTruth
 from datasets.locate import DataPlace
-from datasets.sets import Loading, Samples, open_source, split_frames
+from datasets.sets import Samples, open_source, split_frames
 from depth.types import EvalSample, RawBatch, UserError
 
 _SHOWN = 4  # validation frames whose pictures are written
@@ -68,7 +68,7 @@ def training_sets(
     frames = partial(_frames, source, samples, loading, frame_cache, _wanted(source, train, samples, cache_dir))
     notes = (*(place.own.notes() if place.own else ()), f"training: {note}", f"validation: {val_note}")
     record = {"train_frames": len(train), "image_format": source.image_path(train[0]).suffix}
-    loader = _train_loader(frames(train, augment=True), loading)
+    loader = make_train_loader(frames(train, augment=True), loading)
     if not spread:
         return TrainingSets(loader, None, None, None, notes, record)
     return TrainingSets(
@@ -76,19 +76,6 @@ def training_sets(
         *_validation_loaders(frames(spread, augment=False), known, truth, loading, eval_collate),
         notes=(*notes, f"validation uses {len(spread)} of them, {len(known)} with ground truth"),
         record=record | {"validation_frames": len(spread)},
-    )
-
-
-def _train_loader(frames: FrameDataset, loading: Loading) -> DataLoader:
-    return make_train_loader(
-        frames,
-        loading.batch_size,
-        loading.seed,
-        loading.rank,
-        loading.world_size,
-        loading.num_workers,
-        loading.pin,
-        loading.on_bad_sample,
     )
 
 
@@ -100,13 +87,13 @@ def _validation_loaders(
     eval_collate: Callable[[Sequence[EvalSample]], Any],
 ) -> tuple[DataLoader, RawBatch, DataLoader | None]:
     """Loader of the frames, those of them that are shown, and loader of those whose ground truth is known."""
-    in_order = partial(make_loader, batch_size=loading.batch_size, workers=loading.num_workers)
+    alone = replace(loading, rank=0, world_size=1)  # the main process validates
     shown = collate([frames[i] for i in range(0, len(frames), -(-len(frames) // _SHOWN))])
     evaluation = EvalDataset(frames.source, known, frames.height, frames.width, truth) if known else None
     return (
-        in_order(frames, collate=collate),
+        make_loader(frames, alone, collate),
         shown,
-        in_order(evaluation, collate=eval_collate) if evaluation else None,
+        make_loader(evaluation, alone, eval_collate) if evaluation else None,
     )
 
 

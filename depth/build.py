@@ -144,7 +144,6 @@ class TrainedModel:
     metres_from: str | None  # what gave its depths a unit in training; None where nothing did
     unit_factor: float  # metres per unit of such depths
     path: Path  # the file or folder
-    original: bool  # a folder of the original Monodepth2 code
     record: dict[str, Any]  # config, dataset and versions as saved with the run; empty for an original folder
 
 
@@ -179,7 +178,6 @@ def load_trained(place: Path) -> TrainedModel:
         metres_from=config.metres_from,
         unit_factor=1.0,
         path=path,
-        original=False,
         record={name: state.get(name) for name in ("config", "dataset", "versions", "progress")},
     )
 
@@ -205,7 +203,6 @@ def _load_original(folder: Path) -> TrainedModel:
         # The original code trains stereo with a baseline of 0.1 where KITTI's is 0.54 m.
         unit_factor=STEREO_UNIT,
         path=folder,
-        original=True,
         record={},
     )
 

@@ -16,7 +16,7 @@ from benchmarks.timings.timing import Row, measure
 from datasets.core.cache import open_cache
 from datasets.core.frames import FrameDataset
 from datasets.core.images import read_image, resize_image
-from datasets.core.sampler import make_train_loader
+from datasets.core.sampler import Loading, make_train_loader
 from datasets.core.splits import FrameRef
 from datasets.kitti.layout import KittiRaw
 from depth.types import RawBatch
@@ -60,7 +60,7 @@ def frame_refs(count: int) -> list[FrameRef]:
 
 def batches(dataset: FrameDataset, batch_size: int, workers: int | None, pin: bool = False) -> Iterator[RawBatch]:
     """Epoch after epoch."""
-    loader = make_train_loader(dataset, batch_size, 0, workers=workers, pin=pin)
+    loader = make_train_loader(dataset, Loading(batch_size, workers, pin=pin))
     epoch = 0
     while True:
         loader.batch_sampler.set_epoch(epoch)

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+_MOST = 200  # repeats
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -52,7 +54,7 @@ class Row:
 
 
 def measure(
-    works: Mapping[str, Callable[[], object]], device: torch.device, seconds: float, warmup: int = 1, most: int = 200
+    works: Mapping[str, Callable[[], object]], device: torch.device, seconds: float, warmup: int = 1
 ) -> dict[str, Timing]:
     """Times several pieces of work in turn, so that a busy spell of the machine meets all of them.
 
@@ -61,16 +63,15 @@ def measure(
         device: is waited for before the clock is read.
         seconds: about how long each piece is repeated; two repeats at least.
         warmup: runs of each that do not count.
-        most: repeats.
     """
     wall: dict[str, list[float]] = {name: [] for name in works}
     cpu: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         for _ in range(warmup):
             work()
-    while any(_wants_more(times, seconds, most) for times in wall.values()):
+    while any(_wants_more(times, seconds) for times in wall.values()):
         for name, work in works.items():
-            if not _wants_more(wall[name], seconds, most):
+            if not _wants_more(wall[name], seconds):
                 continue
             _wait(device)
             started, spent = time.perf_counter(), time.process_time()
@@ -81,8 +82,8 @@ def measure(
     return {name: Timing(tuple(wall[name]), tuple(cpu[name])) for name in works}
 
 
-def _wants_more(times: list[float], seconds: float, most: int) -> bool:
-    return len(times) < 2 or (sum(times) < seconds and len(times) < most)
+def _wants_more(times: list[float], seconds: float) -> bool:
+    return len(times) < 2 or (sum(times) < seconds and len(times) < _MOST)
 
 
 def _wait(device: torch.device) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.core.frames import load_view
-from datasets.core.sampler import make_loader
+from datasets.core.sampler import Loading, make_loader
 from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
 from depth.support.files import whole_folder, write_file
@@ -108,7 +108,7 @@ def open_cache(
         folder.mkdir(parents=True, exist_ok=True)
         with _turn(folder / f"{final.name}.lock"):
             if not (final / "index.json").is_file():
-                loader = make_loader(_Views(source, ordered, height, width), _BATCH, list, workers)
+                loader = make_loader(_Views(source, ordered, height, width), Loading(_BATCH, workers), list)
                 _write(final, loader, (len(ordered), 3, height, width), index, progress)
     except OSError as error:
         raise UserError(f"--cache {folder} cannot be written: {error.strerror or error}") from None

@@ -8,6 +8,7 @@ import os
 import signal
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
@@ -25,6 +26,19 @@ Batch = TypeVar("Batch")
 _MAX_WORKERS = 16
 _MAX_BAD_SHARE = 0.01
 _WORKERS: weakref.WeakSet[multiprocessing.Process] = weakref.WeakSet()  # of all loaders
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How samples are batched, by this process of `world_size`."""
+
+    batch_size: int = 1
+    num_workers: int | None = None  # processes; 0 loads in this one, None suits the machine
+    seed: int = 0  # of the order and the augmentation
+    pin: bool = False  # pinned memory, for a GPU
+    on_bad_sample: OnBadSample = "stop"
+    rank: int = 0
+    world_size: int = 1
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -87,47 +101,25 @@ def default_workers() -> int:
     return max(1, min(_MAX_WORKERS, cores // processes - 1))
 
 
-def make_train_loader(
-    dataset: FrameDataset,
-    batch_size: int,
-    seed: int,
-    rank: int = 0,
-    world_size: int = 1,
-    workers: int | None = None,
-    pin: bool = False,
-    on_bad_sample: OnBadSample = "stop",
-) -> Loader:
+def make_train_loader(dataset: FrameDataset, loading: Loading) -> Loader:
     """RawBatches for training; `loader.batch_sampler.set_epoch(epoch, start_step)` goes before each iteration.
 
-    Args:
-        dataset: the training frames.
-        batch_size, seed, rank, world_size: see EpochSampler.
-        workers: processes; 0 loads in this one, None suits the machine.
-        pin: pinned host memory, for transfers to a GPU.
-        on_bad_sample: "stop" raises UserError; "skip" takes the next good sample instead, says so on stderr, and
-            raises UserError when more than 1 % of an epoch's samples were bad. `loader.bad_samples` counts.
+    `loading.on_bad_sample`: "stop" raises UserError; "skip" takes the next good sample instead, says so on stderr, and
+    raises UserError when more than 1 % of an epoch's samples were bad. `loader.bad_samples` counts.
     """
-    sampler = EpochSampler(len(dataset), batch_size, seed, rank, world_size)
-    return Loader(dataset, sampler, collate, workers, pin, on_bad_sample, persistent=True)
+    sampler = EpochSampler(len(dataset), loading.batch_size, loading.seed, loading.rank, loading.world_size)
+    return Loader(dataset, sampler, collate, loading.num_workers, loading.pin, loading.on_bad_sample, persistent=True)
 
 
-def make_loader(
-    dataset: Dataset,
-    batch_size: int,
-    collate: Callable[[Sequence[Any]], Batch],
-    workers: int | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-) -> Loader:
+def make_loader(dataset: Dataset, loading: Loading, collate: Callable[[Sequence[Any]], Batch]) -> Loader:
     """All items of a dataset in order, for evaluation; faults are raised as one-line UserErrors.
 
-    Of several processes, one takes the items rank, rank + world_size, ...
-
-    The workers live as long as an iteration, so that an idle loader costs nothing.
+    Of several processes, one takes the items rank, rank + world_size, ... The workers live as long as an iteration, so
+    that an idle loader costs nothing.
     """
-    own = range(rank, len(dataset), world_size)
-    indices = [list(own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
-    return Loader(dataset, indices, collate, workers, pin=False, on_bad_sample="stop", persistent=False)
+    own = range(loading.rank, len(dataset), loading.world_size)
+    indices = [list(own[start : start + loading.batch_size]) for start in range(0, len(own), loading.batch_size)]
+    return Loader(dataset, indices, collate, loading.num_workers, pin=False, on_bad_sample="stop", persistent=False)
 
 
 class Loader(DataLoader):

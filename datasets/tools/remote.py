@@ -25,15 +25,13 @@ class RemoteFile(io.RawIOBase):
 
     Args:
         url: http or https.
-        pauses: seconds to wait before each new try.
     """
 
-    def __init__(self, url: str, pauses: tuple[float, ...] = _PAUSES) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__()
         if not url.startswith(("http://", "https://")):
             raise UserError(f"{url} is not a web address")
         self.url, self.received = url, 0
-        self._pauses = pauses
         self._position = 0
         self._response: http.client.HTTPResponse | None = None
         self._response_position = 0
@@ -57,7 +55,7 @@ class RemoteFile(io.RawIOBase):
         """Fills the buffer as far as one reading goes; 0 at the end of the file."""
         if self._position >= self.size or not len(buffer):
             return 0
-        for pause in (*self._pauses, None):
+        for pause in (*_PAUSES, None):
             try:
                 content = self._read(min(len(buffer), self.size - self._position))
                 break
@@ -91,7 +89,7 @@ class RemoteFile(io.RawIOBase):
         return content
 
     def _open(self, position: int) -> None:
-        for pause in (*self._pauses, None):
+        for pause in (*_PAUSES, None):
             try:
                 return self._request(position)
             except _BROKEN as error:

@@ -1,4 +1,4 @@
-"""The orthonormal two-dimensional DCT as matrix products, and the band filters built on it.
+"""Filters of bands of the orthonormal two-dimensional DCT, as matrix products.
 
 Source: DCT-II and DCT-III, Ahmed, Natarajan, Rao 1974, in the orthonormal scaling of scipy.fft.dctn(norm="ortho").
 Everything here runs in float32 with autocast off; a float64 input stays float64. The products follow PyTorch's
@@ -54,32 +54,11 @@ def radius(height: int, width: int, device: torch.device | None = None) -> Tenso
     return torch.sqrt(u * u + v * v) / SQRT2
 
 
-def dct2(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II over the last two dims: (...,H,W) -> (...,H,W); float32, or float64 for float64 input."""
-    with torch.autocast(x.device.type, enabled=False):
-        x = _working(x)
-        rows, columns = _matrices(x)
-        # The mean goes round the products: an image's large constant part would leave its rounding error, about
-        # 1e-5 of it, in the small components beside it.
-        mean = x.mean((-2, -1), keepdim=True)
-        coefficients = rows @ ((x - mean) @ columns.T)
-        coefficients[..., :1, :1] += mean * math.sqrt(x.shape[-2] * x.shape[-1])
-        return coefficients
-
-
-def idct2(coefficients: Tensor) -> Tensor:
-    """The inverse of `dct2` (orthonormal DCT-III) over the last two dims: (...,H,W) -> (...,H,W)."""
-    with torch.autocast(coefficients.device.type, enabled=False):
-        x = _working(coefficients)
-        rows, columns = _matrices(x)
-        return rows.T @ (x @ columns)
-
-
 def keep_band(x: Tensor, low: float, high: float) -> Tensor:
     """The part of an image whose DCT radius lies in [low, high).
 
     x: (...,H,W). Returns the same shape, float32 (or float64 for float64 input); linear in x and exact: equal to
-    idct2(mask * dct2(x)). Only the block of components below `high` is computed, the rest of the mask being zero.
+    masking the whole DCT. Only the block of components below `high` is computed, the rest of the mask being zero.
     Raises ValueError unless 0 <= low < high.
     """
     if not 0.0 <= low < high:
@@ -138,7 +117,3 @@ def _sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
 
 def _working(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
-
-
-def _matrices(x: Tensor) -> tuple[Tensor, Tensor]:
-    return dct_matrix(x.shape[-2], x.device, x.dtype), dct_matrix(x.shape[-1], x.device, x.dtype)

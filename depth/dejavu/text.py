@@ -89,15 +89,15 @@ def text_supervision_from_clip(
 
 
 def load_text_supervision(
-    model_name: str = "ViT-B-32", weights: str = "openai", class_names: Sequence[str] = (), seed: int = 0
+    model_name: str = "ViT-B-32", weights: str = "openai", class_names: Sequence[str] = ()
 ) -> TextSupervision:
     """Builds a model of OpenCLIP's.
 
     Args:
         model_name: OpenCLIP's name of the architecture.
-        weights: a tag of OpenCLIP's (fetched once into its cache), a file with the model's state dict, or `random`.
+        weights: a tag of OpenCLIP's (fetched once into its cache), a file with the model's state dict, or `random`
+            (the same each time; the global random state is left alone).
         class_names: names whose similarities are compared; empty compares the image features.
-        seed: of random weights; the global random state is left alone.
 
     Raises UserError where the package or the weights cannot be had, or the name is unknown.
     """
@@ -114,7 +114,7 @@ def load_text_supervision(
         pretrained, quick_gelu = weights, _trained_with_quick_gelu(open_clip, model_name, weights)
     try:
         # Without a network Hugging Face logs a minute of retries, each line twice; the one error says it all.
-        with own_randomness(seed), quiet_loggers():
+        with own_randomness(), quiet_loggers():
             model = open_clip.create_model(model_name, pretrained=pretrained, force_quick_gelu=quick_gelu)
     except Exception as error:  # the network, the cache, a damaged or foreign file: it fails in nearly any way
         raise UserError(

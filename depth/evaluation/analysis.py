@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 EDGE = 0.1  # least bend of the inverse depth over a pixel, relative to the nearest of its three pixels
+_DRAWS = 10_000  # of the bootstrap
 BAND = 3.0  # pixels around a depth edge that count as its neighbourhood
 SIGMA = 2.0  # pixels; details finer than this are high frequency
 MARGIN = 2  # pixels left out along a surface's outline, where pixels mix it with what is behind
@@ -37,12 +38,12 @@ def depth_edges(depth: np.ndarray) -> np.ndarray:
     return edges
 
 
-def near(mask: np.ndarray, pixels: float = BAND) -> np.ndarray:
-    """True within `pixels` (Euclidean, centre to centre) of a True pixel: bool (H,W) -> bool (H,W)."""
+def near(mask: np.ndarray) -> np.ndarray:
+    """True within BAND pixels (Euclidean, centre to centre) of a True pixel: bool (H,W) -> bool (H,W)."""
     if not mask.any():
         return np.zeros(mask.shape, bool)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return distance <= pixels + 1e-3
+    return distance <= BAND + 1e-3
 
 
 def boundary_errors(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
@@ -149,11 +150,8 @@ def term_gradients(
 def bootstrap_interval(
     differences: np.ndarray,
     groups: Sequence[str] | None = None,
-    draws: int = 10_000,
-    level: float = 0.95,
-    seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of per-image differences (M,), by drawing with replacement.
+    """95 % percentile interval of the mean of per-image differences (M,), by drawing with replacement.
 
     Paired: the differences are of two models on the same image. What is drawn is images or, with `groups`, the name of
     each image's group, whole groups: frames of one drive show the same street, and an interval that takes them for
@@ -163,12 +161,12 @@ def bootstrap_interval(
         raise ValueError(f"bootstrap_interval takes (M,) differences and M groups, got {differences.shape}")
     _, member = np.unique(np.arange(differences.size) if groups is None else groups, return_inverse=True)
     sums, counts = np.bincount(member, differences), np.bincount(member)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     means = []
-    for _ in range(-(-draws // 1000)):
+    for _ in range(_DRAWS // 1000):
         drawn = generator.integers(0, sums.size, (1000, sums.size))
         means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
 
 

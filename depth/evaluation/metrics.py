@@ -182,9 +182,8 @@ def evaluate_split(
     batches: Iterable[Sequence[EvalSample]],
     protocol: Protocol,
     scaling: Scaling = Scaling(),
-    workers: int = 1,
 ) -> EvaluationResult:
-    """Scores every image; threads compute the metrics of earlier batches while the next one is predicted.
+    """Scores every image; a thread computes the metrics of earlier batches while the next one is predicted.
 
     Images without a valid ground-truth pixel have no metric: they are left out of the means and named in `skipped`.
 
@@ -192,7 +191,6 @@ def evaluate_split(
         predictor: see `Predictor`.
         batches: the split in its order, prepared with the same protocol.
         protocol, scaling: how to mask, scale and clamp.
-        workers: threads. One keeps up with thousands of images a second; more than two wait for each other.
 
     Raises:
         UserError: a prediction is not positive and finite, or no image has a valid pixel.
@@ -200,7 +198,7 @@ def evaluate_split(
     """
     scored: list[ImageResult] = []
     first = 0
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(1) as pool:
         pending: deque = deque()
         for batch in batches:
             predictions = predictor(batch, first)
@@ -208,7 +206,7 @@ def evaluate_split(
                 raise ValueError(f"the predictor made {predictions.shape} of a batch of {len(batch)}")
             pending.append(pool.submit(_score_batch, batch, predictions, first, protocol, scaling))
             first += len(batch)
-            if len(pending) > 2 * workers:  # bounds the predictions that wait in memory
+            if len(pending) > 2:  # bounds the predictions that wait in memory
                 scored += pending.popleft().result()
         for future in pending:
             scored += future.result()

@@ -56,11 +56,11 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
-    """Draws made on the CPU inside come from this seed, and the global generators are left as they were."""
+def own_randomness() -> Iterator[None]:
+    """Draws made on the CPU inside are the same each time, and the global generators are left as they were."""
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: it would seed the GPUs' generators too.
-        torch.random.default_generator.manual_seed(seed)
+        torch.random.default_generator.manual_seed(0)
         yield
 
 
@@ -71,18 +71,17 @@ class PerceptualLoss(nn.Module):
         net: trunk, a name in TRUNKS.
         weights: of the trunk: `pretrained` (torchvision's, downloaded once), `random` (seeded, the global random
             state is left alone), or a file with its state dict (keys `features.*`, any float type).
-        seed: of the random trunk.
 
     Always in eval mode, also after `.train()`; see `freeze` for what it hides. The target gets no gradient.
     Raises UserError for an unknown net, weights that cannot be had, or a file that does not fit.
     """
 
-    def __init__(self, net: str = "squeeze", weights: str | Path = "pretrained", seed: int = 0) -> None:
+    def __init__(self, net: str = "squeeze", weights: str | Path = "pretrained") -> None:
         super().__init__()
         if net not in TRUNKS:
             raise UserError(f"unknown LPIPS net {net!r}; choose one of: {', '.join(TRUNKS)}")
         self.taps = TRUNKS[net].taps
-        self.trunk = freeze(_trunk(net, weights, seed))
+        self.trunk = freeze(_trunk(net, weights))
         for index, weight in enumerate(_linear_weights(net)):
             self.register_buffer(f"linear_{index}", weight, persistent=False)
         shift, scale = torch.tensor(SHIFT).view(3, 1, 1), torch.tensor(SCALE).view(3, 1, 1)
@@ -161,11 +160,11 @@ def _inverse_length(x: Tensor) -> Tensor:
     return torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-10)
 
 
-def _trunk(net: str, weights: str | Path, seed: int) -> nn.Sequential:
+def _trunk(net: str, weights: str | Path) -> nn.Sequential:
     """The layers of the trunk up to its last tap, in float32."""
     trunk = TRUNKS[net]
     if weights == "random":
-        with own_randomness(seed):
+        with own_randomness():
             features = trunk.build().features
     else:
         state = _downloaded(net) if weights == "pretrained" else _from_file(Path(weights), net)

@@ -54,7 +54,7 @@ def point_cloud(
     return PointCloud(_backproject(depth, rows, columns, intrinsics).astype(np.float32), picture[keep])
 
 
-def camera_height(depth: np.ndarray, intrinsics: np.ndarray, seed: int = 0) -> float | None:
+def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     """Distance of the camera from the road's plane, in the depth's unit; None where no road is found.
 
     RANSAC over points of the lower middle of the image: planes through three points whose normal is within 25
@@ -64,9 +64,8 @@ def camera_height(depth: np.ndarray, intrinsics: np.ndarray, seed: int = 0) -> f
     Args:
         depth: (H,W).
         intrinsics: K, (3,3), pixels at H x W.
-        seed: of the draws.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     height, width = depth.shape
     rows = generator.integers(int(_ROAD_ROWS[0] * height), int(_ROAD_ROWS[1] * height), _ROAD_POINTS)
     columns = generator.integers(int(_ROAD_COLUMNS[0] * width), int(_ROAD_COLUMNS[1] * width), _ROAD_POINTS)

@@ -6,6 +6,7 @@ import pytest
 
 from datasets.core.splits import load_split
 from datasets.download import SITE, Archive, fetch, main, plan
+from datasets.tools import remote
 from datasets.tools.remote import RemoteFile
 from depth.types import UserError
 from tests.kitti_layout import DATE, DRIVE
@@ -143,11 +144,12 @@ def test_what_lies_between_the_needed_files_is_left_out(site, tmp_path):
     assert files_below(tmp_path / "kitti") == {"0.png", "7.png"}
 
 
-def test_a_connection_that_breaks_is_taken_up(site, tmp_path):
+def test_a_connection_that_breaks_is_taken_up(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "_PAUSES", (0.0,))
     names = [f"{DRIVE}/image_02/data/{f:010d}.png" for f in range(8)]
     put_archive(site, "a.zip", names, zipfile.ZIP_STORED)
     site.budget = 30_000
-    assert fetch(Archive("a.zip", tuple(names)), tmp_path / "kitti", site.address, pauses=(0.0,)) > 80_000
+    assert fetch(Archive("a.zip", tuple(names)), tmp_path / "kitti", site.address) > 80_000
     for number, name in enumerate(names):
         assert (tmp_path / "kitti" / name).read_bytes() == bytes([number]) + CONTENT
     assert any(start > 0 for start in site.starts)
@@ -184,7 +186,8 @@ def test_a_damaged_file_is_not_unpacked(site, tmp_path):
     assert files_below(tmp_path / "kitti") == {"good.png"}
 
 
-def test_servers_that_cannot_help(site, tmp_path):
+def test_servers_that_cannot_help(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "_PAUSES", ())
     with pytest.raises(UserError, match="404"):
         fetch(Archive("no.zip", ("a.png",)), tmp_path, site.address)
     put_archive(site, "a.zip", ["a.png"])
@@ -198,7 +201,7 @@ def test_servers_that_cannot_help(site, tmp_path):
     with pytest.raises(UserError, match="parts of files"):
         fetch(Archive("a.zip", ("c.png",)), tmp_path, site.address)
     with pytest.raises(UserError, match="same command goes on"):
-        RemoteFile("http://127.0.0.1:9/none.zip", pauses=())
+        RemoteFile("http://127.0.0.1:9/none.zip")
     with pytest.raises(UserError, match="web address"):
         RemoteFile("file:///etc/passwd")
 

@@ -19,17 +19,17 @@ def test_jpegs_stand_beside_the_pngs(tmp_path):
     depth = tmp_path / DRIVE / "proj_depth" / "groundtruth" / "image_02"
     depth.mkdir(parents=True)
     Image.fromarray(np.full((24, 40), 2560, np.uint16)).save(depth / "0000000002.png")
-    assert convert_all(tmp_path, delete_png=False, workers=1, progress=False) == {"written": 10}
+    assert convert_all(tmp_path, delete_png=False, workers=1) == {"written": 10}
     assert len(list(tmp_path.rglob("*.jpg"))) == 10 and not list(depth.glob("*.jpg"))
     assert KittiRaw(tmp_path).image_path(REF).suffix == ".png"
-    assert convert_all(tmp_path, delete_png=False, workers=1, progress=False) == {"there": 10}
+    assert convert_all(tmp_path, delete_png=False, workers=1) == {"there": 10}
 
 
 def test_deleting_goes_on_where_it_stopped(tmp_path):
     write_raw(tmp_path)
-    convert_all(tmp_path, delete_png=False, workers=1, progress=False)
+    convert_all(tmp_path, delete_png=False, workers=1)
     (tmp_path / DRIVE / "image_02" / "data" / "0000000002.png").unlink()
-    assert convert_all(tmp_path, delete_png=True, workers=1, progress=False) == {"there": 9}
+    assert convert_all(tmp_path, delete_png=True, workers=1) == {"there": 9}
     assert not list((tmp_path / DRIVE).glob("image_0?/data/*.png"))
     assert KittiRaw(tmp_path).image_path(REF).suffix == ".jpg"
 
@@ -37,16 +37,16 @@ def test_deleting_goes_on_where_it_stopped(tmp_path):
 def test_a_png_that_is_newer_is_converted_again(tmp_path):
     png = tmp_path / "a.png"
     Image.fromarray(wall()).save(png)
-    convert_all(tmp_path, delete_png=False, workers=1, progress=False)
+    convert_all(tmp_path, delete_png=False, workers=1)
     before = (tmp_path / "a.jpg").read_bytes()
     Image.fromarray(wall(1)).save(png)
-    assert convert_all(tmp_path, delete_png=False, workers=1, progress=False) == {"written": 1}
+    assert convert_all(tmp_path, delete_png=False, workers=1) == {"written": 1}
     assert (tmp_path / "a.jpg").read_bytes() != before
 
 
 def test_quality_and_chroma(tmp_path):
     Image.fromarray(wall()).save(tmp_path / "a.png")
-    convert_all(tmp_path, delete_png=False, workers=1, progress=False)
+    convert_all(tmp_path, delete_png=False, workers=1)
     written = Image.open(tmp_path / "a.jpg")
     expected = io.BytesIO()
     Image.fromarray(wall()).save(expected, "JPEG", quality=92, subsampling="4:2:0")
@@ -57,7 +57,7 @@ def test_quality_and_chroma(tmp_path):
 
 def test_processes_do_the_same(tmp_path):
     write_raw(tmp_path, sides="l")
-    assert convert_all(tmp_path, delete_png=False, workers=2, progress=False) == {"written": 5}
+    assert convert_all(tmp_path, delete_png=False, workers=2) == {"written": 5}
 
 
 def test_a_damaged_png_stops_with_its_name_and_stays(tmp_path, capsys):

@@ -11,7 +11,7 @@ import torch
 
 from datasets.core import sampler as module
 from datasets.core.frames import FrameDataset
-from datasets.core.sampler import EpochSampler, default_workers, epoch_order, make_loader, make_train_loader
+from datasets.core.sampler import EpochSampler, Loading, default_workers, epoch_order, make_loader, make_train_loader
 from datasets.core.splits import FrameRef
 from datasets.kitti.layout import KittiRaw
 from depth.types import RawBatch, UserError
@@ -83,7 +83,7 @@ def same(a: RawBatch, b: RawBatch) -> bool:
 
 def test_batches_do_not_depend_on_workers_or_interruption_and_leave_the_global_generator_alone(dataset):
     def batches(workers, number, start=0):
-        loader = make_train_loader(dataset, 4, seed=7, workers=workers)
+        loader = make_train_loader(dataset, Loading(4, workers, seed=7))
         for earlier in range(number):
             loader.batch_sampler.set_epoch(earlier)
             next(iter(loader))
@@ -101,7 +101,7 @@ def test_batches_do_not_depend_on_workers_or_interruption_and_leave_the_global_g
 
 
 def test_evaluation_loader_keeps_the_order(dataset):
-    batches = list(make_loader(dataset, 8, lambda samples: [s.name for s in samples], workers=0))
+    batches = list(make_loader(dataset, Loading(8, 0), lambda samples: [s.name for s in samples]))
     assert [len(batch) for batch in batches] == [8, 8, 4]
     assert sum(batches, []) == [ref.name for ref in dataset.refs]
 
@@ -110,7 +110,7 @@ def test_evaluation_loader_keeps_the_order(dataset):
 def test_a_bad_sample_stops_with_its_name_in_one_line(dataset, workers):
     name = damage(dataset, 9)
     with pytest.raises(UserError, match=name) as error:
-        list(make_train_loader(dataset, 4, seed=7, workers=workers))
+        list(make_train_loader(dataset, Loading(4, workers, seed=7)))
     assert "\n" not in str(error.value) and "Traceback" not in str(error.value)
 
 
@@ -118,7 +118,7 @@ def test_a_bad_sample_stops_with_its_name_in_one_line(dataset, workers):
 def test_skipped_samples_are_replaced_named_and_counted(dataset, workers, capfd, monkeypatch):
     monkeypatch.setattr("datasets.core.sampler._MAX_BAD_SHARE", 1.0)
     name = damage(dataset, 9)
-    loader = make_train_loader(dataset, 4, seed=7, workers=workers, on_bad_sample="skip")
+    loader = make_train_loader(dataset, Loading(4, workers, seed=7, on_bad_sample="skip"))
     names = [n for batch in loader for n in batch.names]
     assert len(names) == 20
     assert not {f"{DRIVE} {frame} l" for frame in (8, 9, 10)} & set(names)
@@ -129,7 +129,7 @@ def test_skipped_samples_are_replaced_named_and_counted(dataset, workers, capfd,
 
 def test_more_than_one_percent_of_bad_samples_stops(dataset):
     damage(dataset, 9)
-    loader = make_train_loader(dataset, 4, seed=7, workers=0, on_bad_sample="skip")
+    loader = make_train_loader(dataset, Loading(4, 0, seed=7, on_bad_sample="skip"))
     with pytest.raises(UserError, match="more than 1 %"):
         list(loader)
 
@@ -138,7 +138,7 @@ def test_nothing_but_bad_samples_stops(dataset):
     for frame in range(FRAMES):
         damage(dataset, frame)
     with pytest.raises(UserError, match="bad samples in a row"):
-        list(make_train_loader(dataset, 4, seed=7, workers=0, on_bad_sample="skip"))
+        list(make_train_loader(dataset, Loading(4, 0, seed=7, on_bad_sample="skip")))
 
 
 class Killer(torch.utils.data.Dataset):
@@ -153,7 +153,7 @@ class Killer(torch.utils.data.Dataset):
 
 def test_a_dead_worker_is_one_line():
     with pytest.raises(UserError, match="loader process died") as error:
-        list(make_loader(Killer(), 2, list, workers=1))
+        list(make_loader(Killer(), Loading(2, 1), list))
     assert "\n" not in str(error.value)
 
 
@@ -163,7 +163,7 @@ def test_only_the_loaders_own_workers_are_ended_at_exit(dataset, monkeypatch):
     stranger = multiprocessing.Process(target=time.sleep, args=(60,), daemon=True)
     stranger.start()
     others = set(multiprocessing.active_children())
-    batches = iter(make_loader(dataset, 4, list, workers=2))
+    batches = iter(make_loader(dataset, Loading(4, 2), list))
     next(batches)
     workers = set(multiprocessing.active_children()) - others
     handler = signal.getsignal(signal.SIGCHLD)

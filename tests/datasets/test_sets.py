@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from datasets.core.sampler import Loading
 from datasets.locate import DataPlace
-from datasets.sets import Loading, Samples
+from datasets.sets import Samples
 from datasets.training_sets import _spread, training_sets
 from datasets.world.making import WorldSpec, ensure_world
 from depth.types import UserError

@@ -1,8 +1,9 @@
 import kornia.augmentation as K
 import pytest
+import scipy.fft
 import torch
 
-from depth.dejavu.dct import dct2, idct2, radius
+from depth.dejavu.dct import radius
 from depth.dejavu.edits import EDITS, build_edit, default_block
 from depth.dejavu.edits.spatial import Checkerboard, DropBlocks, DropPixels, NoEdit
 from depth.dejavu.edits.spectral import BANDS, BandStop, LowPass
@@ -15,6 +16,11 @@ SPATIAL = ["pixels", "checkerboard", "blocks", "spatial"]
 def image(batch=4, height=64, width=96, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(batch, 3, height, width, generator=generator) + 0.01
+
+
+def dct(x):
+    """(...,H,W) -> its orthonormal DCT, float32."""
+    return torch.from_numpy(scipy.fft.dctn(x.double().numpy(), axes=(-2, -1), norm="ortho")).float()
 
 
 @pytest.mark.parametrize("name", EDITS)
@@ -103,7 +109,7 @@ def test_blocks_are_whole():
 def test_spectral_edits_remove_their_components_and_no_other(name, removed):
     x = image(2, 96, 160)
     mask = removed(radius(96, 160))
-    before, after = dct2(x), dct2(build_edit(name)(x))
+    before, after = dct(x), dct(build_edit(name)(x))
     assert after[..., mask].abs().max() < 1e-4
     torch.testing.assert_close(after[..., ~mask], before[..., ~mask], atol=1e-4, rtol=1e-5)
 
@@ -112,15 +118,12 @@ def test_bands_tile_without_overlap():
     assert BANDS["low"][1] == BANDS["middle"][0] and BANDS["middle"][1] == BANDS["high"][0]
 
 
-def test_spectral_is_exact_under_autocast():
+def test_spectral_is_the_same_under_autocast():
     x = image(1, 96, 160)
     edit = build_edit("spectral")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = edit(x)
     assert inside.dtype == torch.float32 and torch.equal(inside, edit(x))
-    r = radius(96, 160)
-    mask = ((r < 0.08) | (r >= 0.35)).float()
-    torch.testing.assert_close(inside, idct2(mask * dct2(x)), atol=1e-5, rtol=0)
 
 
 def test_none_copies():

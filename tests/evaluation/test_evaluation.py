@@ -208,7 +208,7 @@ def test_metrics_run_while_the_next_batch_is_predicted(monkeypatch):
     assert len(evaluate_split(predictor, batches, SYNTHETIC).rows) == 2
 
 
-def _random_result(indices, workers=1):
+def _random_result(indices):
     """A split of 7 small images, the second one without ground truth, of which some are evaluated."""
     scenes = [_scene(seed, (20, 30), 0.5) for seed in range(7)]
     scenes[1][0][:] = 0
@@ -217,7 +217,6 @@ def _random_result(indices, workers=1):
         lambda batch, first: np.stack([scenes[i][1] for i in indices[first : first + len(batch)]]),
         [samples[i : i + 2] for i in range(0, len(samples), 2)],
         SYNTHETIC,
-        workers=workers,
     )
 
 
@@ -226,10 +225,6 @@ def test_merging_ranks_gives_the_single_process_result(world):
     scenes = [0, 1, 2, 2, 3, 4, 5, 6]  # a split that names an image twice counts it twice
     parts = [_random_result(scenes[rank::world]) for rank in range(world)]
     assert merge_results(parts) == _random_result(scenes)
-
-
-def test_threads_keep_the_order():
-    assert _random_result(list(range(7)), workers=3) == _random_result(list(range(7)))
 
 
 def test_extremes():

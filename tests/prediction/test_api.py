@@ -28,7 +28,7 @@ class Brightness(nn.Module):
 
 def _model(scale=None, **changes):
     facts = {"metres_from": None, "unit_factor": 1.0, "height": 4, "width": 6, "min_depth": 0.5, "max_depth": 10.0}
-    trained = TrainedModel(Brightness(), None, path=Path("x"), original=False, record={}, **(facts | changes))
+    trained = TrainedModel(Brightness(), None, path=Path("x"), record={}, **(facts | changes))
     return DepthModel(trained, torch.device("cpu"), scale)
 
 
