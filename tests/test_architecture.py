@@ -61,6 +61,10 @@ def test_table_names_every_room_once():
     assert set(TABLE) == {room_of(module_of(path)) for path in SOURCES if module_of(path) not in ("depth", "datasets")}
 
 
+def test_table_is_seen_at_a_glance():
+    assert sum(line.startswith("|") for line in TEXT.splitlines()) <= 25
+
+
 def test_table_points_up():
     """A room imports rooms that stand above it in the table, so there is no circle."""
     order = list(TABLE)

@@ -32,7 +32,7 @@ def test_near_is_a_disc():
     assert not near(mask).any()
     mask[4, 4] = True
     row, column = np.mgrid[:9, :9]
-    assert np.array_equal(near(mask, 3), np.hypot(row - 4, column - 4) <= 3)
+    assert np.array_equal(near(mask), np.hypot(row - 4, column - 4) <= 3)
 
 
 def test_boundary_errors():
