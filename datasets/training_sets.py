@@ -109,9 +109,9 @@ def _frames(
     """Samples of these frames, out of the cache where there is to be one."""
     height, width, cache = samples.height, samples.width, None
     if frame_cache is not None:
-        wanted = {ref.neighbour(offset) for ref in refs for offset in samples.needed} | set(refs)
+        every = {ref.neighbour(offset) for ref in refs for offset in samples.needed} | set(refs)
         progress = loading.rank == 0
-        cache = open_cache(frame_cache, source, wanted, height, width, workers=loading.num_workers, progress=progress)
+        cache = open_cache(frame_cache, source, every, height, width, workers=loading.num_workers, progress=progress)
     return FrameDataset(
         source,
         refs,
