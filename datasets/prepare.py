@@ -1,8 +1,9 @@
-"""Makes a dataset faster to read, once, before training.
+"""Prepares a dataset, once, before training: makes it faster to read, or describes it in one file.
 
     python -m datasets.prepare jpeg --data_path kitti_data
     python -m datasets.prepare jpeg --data_path kitti_data --delete_png
     python -m datasets.prepare cache --data_path kitti_data --split eigen_zhou --height 192 --width 640 --to frames
+    python -m datasets.prepare manifest tum rgbd_dataset_freiburg1_desk --to desk.jsonl
 
 The first writes a JPEG beside every PNG of KITTI's colour cameras (or of any folder of images): a fifth of the bytes,
 and a fifth of the time to decode. PNG is preferred where both are there, so --delete_png is what makes it count; each
@@ -10,6 +11,9 @@ PNG is deleted only once its JPEG has been written and read back. Depth maps and
 chroma at half size (4:2:0), which is the recipe of the field for training on KITTI; evaluation figures are published
 for PNG.
 Stopped and started again it goes on where it was.
+
+manifest writes a manifest (docs/MANIFEST.md) of a folder of images, TUM RGB-D, EuRoC, KITTI odometry, Cityscapes'
+sequences, nuScenes or DDAD.
 
 cache writes the frames of a split at training size into one file (see datasets.core.cache), which a training with the
 same data, size, sources and validation samples finds. It is written whole or not at all.
@@ -37,6 +41,7 @@ from datasets.footage.finding import has_16_bits, sort_out
 from datasets.locate import default_cache_dir, find_data
 from datasets.sets import Samples
 from datasets.tools.command import Parser, as_command
+from datasets.tools.manifest_command import add_manifest_flags, write
 from datasets.training_sets import training_sets
 from depth.support.files import write_file
 from depth.types import UserError
@@ -149,6 +154,7 @@ def _parser() -> Parser:
     cache.add_argument("--skip_missing", action="store_true", help="goes on with the frames that are there")
     cache.add_argument("--val_samples", type=int, default=400, help="as in training (default 400)")
     cache.add_argument("--to", type=Path, required=True, help="folder of the caches")
+    add_manifest_flags(commands.add_parser("manifest", help="any data set in one file, from a layout"))
     for command in (jpeg, cache):
         command.add_argument("--data_path", type=Path, required=True, help="folder of KITTI data, or of images")
         command.add_argument("--num_workers", type=int, default=os.cpu_count() or 1, help="processes (default: cores)")
@@ -159,8 +165,8 @@ def _parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    if options.command == "cache":
-        print(write_cache(options))
+    if options.command in ("cache", "manifest"):
+        print(write_cache(options) if options.command == "cache" else write(options))
         return 0
     counts = convert_all(options.data_path, options.delete_png, options.num_workers)
     kept = "the PNGs are deleted" if options.delete_png else "the PNGs are kept and still read first: --delete_png"
