@@ -9,12 +9,11 @@ Without KITTI data it trains on the embedded synthetic world and says so.
 
 from __future__ import annotations
 
-import shlex
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,26 +23,31 @@ from datasets.core.sampler import Loading
 from datasets.core.sources import OwnSource
 from datasets.footage.camera import CameraChoice, PinholeCamera, write_camera
 from datasets.footage.video import training_size
+from datasets.labelled_sets import LabelledSets, Windows, labelled_sets
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_footage, find_manifest
 from datasets.sets import Samples
 from datasets.training_sets import TrainingSets, training_sets
+from datasets.world.making import WorldSpec
 from depth.build import build_objective, build_optimizer, load_into
+from depth.dense.building import build_dense_objective, load_dense_into
 from depth.evaluation.metrics import evaluate_split
 from depth.evaluation.predictors import NetworkPredictor
 from depth.evaluation.protocols import PROTOCOLS, Protocol, prepare_batch
 from depth.objective import SelfSupervisedObjective
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
-from depth.options.describe import remarks, run_name
+from depth.options.describe import remarks
 from depth.options.network import NetworkOptions
 from depth.options.presets import parse_training
 from depth.runs.checkpoint import seed_generators
-from depth.runs.resuming import load_same, restarted, resume_command, resumed, was_restarted
-from depth.runs.run_folder import claim_run, create_run, versions
+from depth.runs.resuming import load_same, next_steps, open_run, restarted, resumed, was_restarted
+from depth.runs.run_folder import versions
 from depth.support.cli import run
 from depth.support.distributed import Process, process_group
+from depth.training.dense_validation import DenseValidation
 from depth.training.monitor import Monitor
-from depth.training.trainer import Settings, Trainer
+from depth.training.schedule import Settings, Validation
+from depth.training.trainer import Trainer
 from depth.training.validation import FrameValidation
 from depth.types import FrameBatch, UserError
 
@@ -63,7 +67,7 @@ def train(config: Config, process: Process) -> bool:
     config = resumed(restarted(config, again))
     resume = Path(config.log.resume) if config.log.resume else None
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
-    place = _place(config.data, cache_dir, process)
+    place = _place(config, cache_dir, process)
     config = resolved(replace(config, data=_sized(replace(config.data, dataset=place.kind), place)))
     if process.is_main:
         print(place.note, flush=True)
@@ -71,11 +75,12 @@ def train(config: Config, process: Process) -> bool:
     if process.is_main:
         print(*sets.notes, *remarks(config), sep="\n")
 
-    objective = _objective(config, process)
+    objective = _objective(config, process, sets.record)
     optimizer, scheduler = build_optimizer(config, objective)
     header = {"config": config.to_dict(), "dataset": place.kind, "versions": versions()}
+    header |= {name: value for name, value in sets.record.items() if name == "classes"}
     # The claim holds until this function ends.
-    folder, _claim = _run_folder(config, header | sets.record, again) if process.is_main else (None, None)
+    folder, _claim = open_run(config, header | sets.record, again) if process.is_main else (None, None)
     checkpoint = load_same(resume, process) if resume else None
     monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0)
     validates = process.is_main and sets.validation is not None
@@ -94,16 +99,19 @@ def train(config: Config, process: Process) -> bool:
         print(_write_learned_camera(objective, shown, place.own, folder / "camera.json"))
     if process.is_main:
         step = None if finished else trainer.progress.step
-        print(_next_steps(config, folder, place, process.world_size, step), flush=True)
+        print(next_steps(config, folder, process.world_size, step), flush=True)
     return finished
 
 
-def _objective(config: Config, process: Process) -> SelfSupervisedObjective:
+def _objective(config: Config, process: Process, record: dict[str, Any]) -> SelfSupervisedObjective:
     """What is trained, on its device, and the generators seeded: the same networks everywhere, other draws by rank."""
     seed_generators(config.train.seed)
-    objective = build_objective(config)
+    if config.tasks.labelled:
+        objective, load = build_dense_objective(config, record["classes"]), load_dense_into
+    else:
+        objective, load = build_objective(config), load_into
     if config.log.load_weights_folder and not config.log.resume:
-        load_into(objective, Path(config.log.load_weights_folder))
+        load(objective, Path(config.log.load_weights_folder))
     if config.train.sync_batch_norm and process.world_size > 1:
         if process.device.type != "cuda":
             raise UserError("--sync_batch_norm works on GPUs alone; --freeze_norm is a way without")
@@ -116,30 +124,12 @@ def _objective(config: Config, process: Process) -> SelfSupervisedObjective:
     return objective
 
 
-def _run_folder(config: Config, record: dict[str, Any], again: bool) -> tuple[Path, IO[str]]:
-    """The run's folder, a new one but with --resume, and the claim on it."""
-    log = config.log
-    if log.resume:
-        return Path(log.resume), claim_run(Path(log.resume))
-    return create_run(log.log_dir, log.model_name, run_name(config), record, again)
-
-
-def _next_steps(config: Config, folder: Path, place: DataPlace, world_size: int, stopped_at: int | None) -> str:
-    """The end of the output: what to type next."""
-    if stopped_at is not None:
-        return f"stopped after step {stopped_at} and saved; go on with: {resume_command(config, folder, world_size)}"
-    quoted = shlex.quote(str(folder))
-    if place.kind == "video":
-        return f"done: {folder}\npredict: python predict.py {shlex.quote(str(place.root))} --checkpoint {quoted}"
-    data = f" --dataset frames --data_path {shlex.quote(str(place.root))}" if place.kind == "frames" else ""
-    return f"done: {folder}\nevaluate: python evaluate_depth.py --load_weights_folder {quoted}{data}"
-
-
-def _place(data: DataOptions, cache_dir: Path, process: Process) -> DataPlace:
+def _place(config: Config, cache_dir: Path, process: Process) -> DataPlace:
+    data = config.data
     if data.dataset == "frames":
         return find_manifest(data.data_path, data.skip_missing)
     if data.dataset != "video":
-        return find_data(data.data_path, data.dataset, cache_dir)
+        return find_data(data.data_path, data.dataset, cache_dir, WorldSpec(labels=bool(config.tasks.labelled)))
     choice = CameraChoice(Path(data.intrinsics) if data.intrinsics else None, data.fov, data.learn_intrinsics)
     return find_footage(data.data_path, cache_dir, choice, data.keep_still, progress=process.is_main)
 
@@ -152,8 +142,10 @@ def _sized(data: DataOptions, place: DataPlace) -> DataOptions:
     return replace(data, height=height, width=width)
 
 
-def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -> TrainingSets:
+def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -> TrainingSets | LabelledSets:
     data = config.data
+    if config.tasks.labelled:
+        return _labelled_sets(config, place, process)
     return training_sets(
         place,
         data.split,
@@ -166,15 +158,7 @@ def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -
             travelled=config.loss.pose_scale == "speed",
             sparse_depth=config.loss.depth_supervision > 0,
         ),
-        Loading(
-            config.train.batch_size,
-            data.num_workers,
-            config.train.seed,
-            process.device.type == "cuda",
-            data.on_bad_sample,
-            process.rank,
-            process.world_size,
-        ),
+        _loading(config, process),
         cache_dir=cache_dir,
         eval_collate=partial(prepare_batch, protocol=_protocol(place)),
         frame_cache=Path(data.cache) if data.cache else None,
@@ -183,9 +167,38 @@ def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -
     )
 
 
+def _loading(config: Config, process: Process) -> Loading:
+    data, train = config.data, config.train
+    pin = process.device.type == "cuda"
+    return Loading(
+        train.batch_size, data.num_workers, train.seed, pin, data.on_bad_sample, process.rank, process.world_size
+    )
+
+
+def _labelled_sets(config: Config, place: DataPlace, process: Process) -> LabelledSets:
+    tasks, data = config.tasks, config.data
+    offsets = tuple(offset for offset in data.frame_ids if offset) if tasks.video else ()
+    return labelled_sets(
+        place,
+        tasks.label_kinds,
+        Samples(data.height, data.width, offsets),
+        _loading(config, process),
+        Windows(tasks.crop, tasks.scale_range),
+        data.skip_missing,
+        config.log.val_samples,
+    )
+
+
 def _validation(
-    config: Config, objective: SelfSupervisedObjective, sets: TrainingSets, place: DataPlace, process: Process
-) -> FrameValidation:
+    config: Config,
+    objective: SelfSupervisedObjective,
+    sets: TrainingSets | LabelledSets,
+    place: DataPlace,
+    process: Process,
+) -> Validation:
+    if config.tasks.labelled:
+        shown = prepare(sets.shown, process.device)
+        return DenseValidation(objective, sets.validation, shown, _bfloat16(config, process))
     network = config.network
 
     def depth_errors(depth_net: nn.Module) -> dict[str, float]:
@@ -221,20 +234,12 @@ def _write_learned_camera(
 
 
 def _settings(config: Config, process: Process) -> Settings:
-    train, log = config.train, config.log
-    return Settings(
-        num_epochs=train.num_epochs,
-        max_steps=train.max_steps,
-        bfloat16=_bfloat16(config, process),
-        accumulate=train.accumulate,
-        clip_grad_norm=train.clip_grad_norm,
-        freeze_norm=train.freeze_norm,
-        max_bad_steps=train.max_bad_steps,
-        all_parameters_used=config.network.scales == NetworkOptions().scales,
-        log_frequency=log.log_frequency,
-        image_frequency=log.image_frequency,
-        checkpoint_minutes=log.checkpoint_minutes,
-    )
+    names = {field.name for field in fields(Settings)}
+    given = {
+        name: value for group in (config.train, config.log) for name, value in vars(group).items() if name in names
+    }
+    every = config.network.scales == NetworkOptions().scales and not config.tasks.labelled
+    return Settings(**given, bfloat16=_bfloat16(config, process), all_parameters_used=every)
 
 
 def _bfloat16(config: Config, process: Process) -> bool:

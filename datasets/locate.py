@@ -34,7 +34,7 @@ def find_data(data_path: str | None, dataset: str, cache_dir: Path, world: World
 
     Args:
         data_path: what the user gave; must exist then.
-        dataset: "kitti" or "synthetic".
+        dataset: "kitti", "synthetic", or a labelled set, which needs a path.
         cache_dir: where the embedded world is kept.
         world: which embedded world.
 
@@ -43,6 +43,8 @@ def find_data(data_path: str | None, dataset: str, cache_dir: Path, world: World
     """
     if data_path is not None:
         return _given(Path(data_path), dataset, "--data_path")
+    if dataset not in ("kitti", "synthetic"):
+        raise UserError(f"--dataset {dataset} needs --data_path, its folder")
     if dataset != "synthetic":
         if variable := os.environ.get("KITTI_DATA"):  # an empty one is none, as with $DEJAVU_CACHE
             return _given(Path(variable).expanduser(), dataset, "$KITTI_DATA")

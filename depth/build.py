@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.branch import DejaVu
@@ -21,8 +21,9 @@ from depth.networks import build_depth_net, set_initial_disparity
 from depth.networks.encoder_weights import SCRATCH
 from depth.networks.pose_net import PoseNet
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
-from depth.options.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config, config_from_dict, resolved
+from depth.options.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config
 from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
+from depth.runs.contents import config_of, network_of
 from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2
 from depth.types import UserError
 
@@ -37,18 +38,9 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
     if network.initial_disparity is not None:
         set_initial_disparity(depth_net, network.initial_disparity)
     temporal = any(config.data.frame_ids) and config.data.poses == "network"
-    pose_net = _pose_net(config, network.pose_encoder_weights) if temporal else None
-    options = PhotometricOptions(
-        min_depth=network.min_depth,
-        max_depth=network.max_depth,
-        scales=network.scales,
-        automask=not loss.disable_automasking,
-        average=loss.avg_reprojection,
-        no_ssim=loss.no_ssim,
-        learn_intrinsics=config.data.learn_intrinsics,
-    )
+    pose_net = build_pose_net(config, network.pose_encoder_weights) if temporal else None
     weights = {"photometric": 1.0, "smoothness": loss.disparity_smoothness, "sparse_depth": loss.depth_supervision}
-    weights |= {"speed": loss.speed_weight if loss.pose_scale == "speed" else 0.0} | _branch_weights(config)
+    weights |= {"speed": loss.speed_weight if loss.pose_scale == "speed" else 0.0} | branch_weights(config)
     # After the pose network: both then start from the same draws with and without attention.
     depth_net = _with_attention(depth_net, config)
     if isinstance(depth_net, SharedAttention) and not (weights["attention_mse"] or weights["attention_lpips"]):
@@ -58,16 +50,29 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
         depth_net,
         pose_net,
         weights,
-        options,
-        _build_branch(config) if config.dejavu.dejavu else None,
-        PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
-        if weights.get("regeneration_lpips") or weights.get("attention_lpips")
-        else None,
-        _build_text(config) if weights.get("text") else None,
+        photometric_options(config),
+        build_branch(config) if config.dejavu.dejavu else None,
+        build_perceptual(config) if weights.get("regeneration_lpips") or weights.get("attention_lpips") else None,
+        build_text(config) if weights.get("text") else None,
     )
 
 
-def _pose_net(config: Config, encoder_weights: str) -> nn.Module:
+def photometric_options(config: Config) -> PhotometricOptions:
+    """How depth from video is learnt."""
+    network, loss = config.network, config.loss
+    return PhotometricOptions(
+        min_depth=network.min_depth,
+        max_depth=network.max_depth,
+        scales=network.scales,
+        automask=not loss.disable_automasking,
+        average=loss.avg_reprojection,
+        no_ssim=loss.no_ssim,
+        learn_intrinsics=config.data.learn_intrinsics,
+    )
+
+
+def build_pose_net(config: Config, encoder_weights: str) -> nn.Module:
+    """The pose network, untrained."""
     network = config.network
     disparity = torch.tensor(network.initial_disparity or 0.5)  # without an option, a sigmoid's own start
     depth = disparity_to_depth(disparity, network.min_depth, network.max_depth).item()
@@ -84,7 +89,8 @@ def _with_attention(depth_net: nn.Module, config: Config) -> nn.Module:
     return SharedAttention(depth_net, band=config.dejavu.edit_band) if config.dejavu.dejavu_attention else depth_net
 
 
-def _branch_weights(config: Config) -> dict[str, float]:
+def branch_weights(config: Config) -> dict[str, float]:
+    """Term -> weight, of the branch and of the attention."""
     options = config.dejavu
     mse, lpips = options.dejavu_weight * options.dejavu_mse, options.dejavu_weight * options.dejavu_lpips
     weights = {}
@@ -96,7 +102,8 @@ def _branch_weights(config: Config) -> dict[str, float]:
     return weights
 
 
-def _build_branch(config: Config) -> DejaVu:
+def build_branch(config: Config, channels: int = 1, normalise: bool = True) -> DejaVu:
+    """The branch for a prediction of so many channels."""
     options = config.dejavu
     edit = build_edit(
         options.edit,
@@ -106,11 +113,18 @@ def _build_branch(config: Config) -> DejaVu:
         cutoff=options.edit_cutoff,
         band=options.edit_band,
     )
-    crm = build_crm(options.crm, 1, edit.random)
-    return DejaVu(edit, crm, options.dejavu_condition, warmup=options.dejavu_warmup, ramp=options.dejavu_ramp)
+    crm = build_crm(options.crm, channels, edit.random)
+    warmup, ramp = options.dejavu_warmup, options.dejavu_ramp
+    return DejaVu(edit, crm, options.dejavu_condition, normalise, warmup, ramp)
 
 
-def _build_text(config: Config) -> TextSupervision:
+def build_perceptual(config: Config) -> PerceptualLoss:
+    """LPIPS for the branch."""
+    return PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
+
+
+def build_text(config: Config) -> TextSupervision:
+    """CLIP for the branch."""
     options = config.dejavu
     return load_text_supervision(options.text_model, options.text_weights, options.class_names)
 
@@ -158,15 +172,18 @@ def load_trained(place: Path) -> TrainedModel:
         return _load_original(place)
     path = find_checkpoint(place)
     state = load_checkpoint(path)
-    config, networks = _config_of(state, path), _networks_of(state, path)
+    config = config_of(state, path)
+    weights, pose_weights = network_of(state, "depth"), network_of(state, "pose")
+    if weights is None:
+        raise UserError(f"{path} holds no depth network")
     network = config.network
     depth_net = build_depth_net(network.depth_net, network.depth_encoder)
     depth_net = _with_attention(depth_net, config)
-    load_weights(depth_net, networks["depth"], "depth network", path)
+    load_weights(depth_net, weights, "depth network", path)
     pose_net = None
-    if "pose" in networks:
-        pose_net = _pose_net(config, SCRATCH)
-        load_weights(pose_net, networks["pose"], "pose network", path)
+    if pose_weights is not None:
+        pose_net = build_pose_net(config, SCRATCH)
+        load_weights(pose_net, pose_weights, "pose network", path)
         pose_net.eval()
     return TrainedModel(
         depth_net=depth_net.eval(),
@@ -221,27 +238,3 @@ def load_into(objective: SelfSupervisedObjective, place: Path) -> None:
         head = {name: value for name, value in own.items() if name.startswith("intrinsics.")}
         given = {name: value for name, value in given.items() if name in own or not name.startswith("intrinsics.")}
         load_weights(objective.pose_net, head | given, "pose network", trained.path)
-
-
-def _config_of(state: dict[str, Any], path: Path) -> Config:
-    try:
-        return resolved(config_from_dict(state["config"]))
-    except KeyError as error:
-        raise UserError(f"{path} has no entry {error}") from None
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
-def _networks_of(state: dict[str, Any], path: Path) -> dict[str, dict[str, Tensor]]:
-    """The networks' state dicts, out of a whole objective's where there is no entry of their own."""
-    networks, objective = state.get("networks"), state.get("objective")
-    if isinstance(networks, dict) and "depth" in networks:
-        return networks
-    networks = {}
-    for key, value in (objective if isinstance(objective, dict) else {}).items():
-        network, _, name = str(key).partition("_net.")
-        if network in ("depth", "pose"):
-            networks.setdefault(network, {})[name] = value
-    if "depth" not in networks:
-        raise UserError(f"{path} holds no depth network")
-    return networks

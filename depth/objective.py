@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +13,7 @@ from depth.dejavu.attention import SharedAttention
 from depth.dejavu.branch import DejaVu
 from depth.dejavu.diagnosis import diagnose
 from depth.dejavu.losses import cyclic_loss, regeneration_mse
+from depth.dejavu.norms import untracked_norms
 from depth.dejavu.text import TextSupervision
 from depth.geometry import (
     disparity_to_depth,
@@ -88,6 +87,24 @@ class SelfSupervisedObjective(nn.Module):
         """One training step's loss. Raises ValueError where a temporal source meets no pose network."""
         # With its reconstruction in evaluation mode too: the pictures are looked at.
         output = self._predict(batch.target_aug, reconstruct=True)
+        terms, view = self.video_terms(batch, output)
+        regeneration = attention = None
+        if self.dejavu is not None:
+            regeneration = self.dejavu(batch.target, output.disparities[0], self.epoch)
+            terms |= self._regeneration_terms(regeneration, batch.target, output.disparities[0])
+        if isinstance(self.depth_net, SharedAttention):
+            attention = Regeneration(output.extras["redacted"], output.extras["reconstruction"])
+            terms |= self._image_terms("attention", attention.regenerated, batch.target_aug)
+        losses = LossTerms(terms)
+        return replace(
+            view, loss=losses.total(self.weights), terms=losses, regeneration=regeneration, attention=attention
+        )
+
+    def video_terms(self, batch: FrameBatch, output: DepthOutput) -> tuple[dict[str, Tensor], StepOutput]:
+        """Photometric loss and smoothness of a prediction, and a StepOutput of what there is to see of them.
+
+        Raises ValueError where a temporal source meets no pose network.
+        """
         source_from_target, learned = self.predict_motion(batch)
         with torch.autocast(batch.target.device.type, enabled=False):
             disparities = [output.disparities[scale].float() for scale in self.options.scales]
@@ -105,25 +122,16 @@ class SelfSupervisedObjective(nn.Module):
             )
             terms = {"photometric": photometric} | self._smoothness(disparities, batch.target)
             terms |= self._metric_terms(batch.known, source_from_target, depth)
-        regeneration = attention = None
-        if self.dejavu is not None:
-            regeneration = self.dejavu(batch.target, output.disparities[0], self.epoch)
-            terms |= self._regeneration_terms(regeneration, batch.target, output)
-        if isinstance(self.depth_net, SharedAttention):
-            attention = Regeneration(output.extras["redacted"], output.extras["reconstruction"])
-            terms |= self._image_terms("attention", attention.regenerated, batch.target_aug)
-        losses = LossTerms(terms)
-        return StepOutput(
-            loss=losses.total(self.weights),
-            terms=losses,
+        view = StepOutput(
+            loss=photometric,
+            terms=LossTerms(terms),
             disparity=output.disparities[0],
             synthesized=synthesized[:, :, :, 0],
             active=active[:, :1],
             source_from_target=source_from_target,
-            regeneration=regeneration,
             intrinsics=learned,
-            attention=attention,
         )
+        return terms, view
 
     def diagnose_branch(self, batch: FrameBatch) -> dict[str, float]:
         """What depth.dejavu.diagnosis finds on these frames; empty without a branch."""
@@ -134,7 +142,7 @@ class SelfSupervisedObjective(nn.Module):
             terms = self._image_terms("regeneration", regenerated, batch.target)
             return LossTerms(terms).total(self.weights) if terms else regenerated.new_zeros(())
 
-        prediction = self._predict(batch.target, reconstruct=False).disparities[0]
+        prediction = self._condition_of(batch.target)
         return diagnose(self.dejavu, batch.target, prediction, self.epoch, loss)
 
     def compile_parts(self) -> None:
@@ -209,15 +217,19 @@ class SelfSupervisedObjective(nn.Module):
             terms["sparse_depth"] = sparse_depth_error(depth, known.depth)
         return terms
 
-    def _regeneration_terms(self, regeneration: Regeneration, target: Tensor, output: DepthOutput) -> dict[str, Tensor]:
+    def _regeneration_terms(self, regeneration: Regeneration, target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
         terms = self._image_terms("regeneration", regeneration.regenerated, target)
         if "cyclic" in self.weights:
             with untracked_norms(self.depth_net):
-                again = self._predict(regeneration.regenerated, reconstruct=False).disparities[0]
-            terms["cyclic"] = cyclic_loss(again, output.disparities[0])
+                again = self._condition_of(regeneration.regenerated)
+            terms["cyclic"] = cyclic_loss(again, prediction)
         if "text" in self.weights:
             terms["text"] = self.text(regeneration.regenerated, target)
         return terms
+
+    def _condition_of(self, image: Tensor) -> Tensor:
+        """What the branch is given of an image: the finest disparity."""
+        return self._predict(image, reconstruct=False).disparities[0]
 
     def _image_terms(self, name: str, regenerated: Tensor, target: Tensor) -> dict[str, Tensor]:
         terms = {}
@@ -226,17 +238,3 @@ class SelfSupervisedObjective(nn.Module):
         if f"{name}_lpips" in self.weights:
             terms[f"{name}_lpips"] = self.perceptual(regenerated, target)
         return terms
-
-
-@contextmanager
-def untracked_norms(network: nn.Module) -> Iterator[None]:
-    """Batch norms keep their running statistics inside: those are of real frames, which inference sees."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

@@ -201,6 +201,18 @@ class DepthOutput:
 
 
 @dataclass(frozen=True)
+class DenseOutput:
+    """What a network of several tasks returns."""
+
+    maps: Mapping[str, Tensor]  # task -> its head's output (B,c,H,W), float32
+    depth: DepthOutput | None = None  # where depth is one of the tasks
+
+    def outputs(self) -> dict[str, Tensor]:
+        """All tasks' maps at the image's size; depth's is the finest disparity."""
+        return dict(self.maps) | ({} if self.depth is None else {"depth": self.depth.disparities[0]})
+
+
+@dataclass(frozen=True)
 class Regeneration:
     """What the DejaVu branch made of a target image."""
 
@@ -225,10 +237,12 @@ class StepOutput:
 
     loss: Tensor  # scalar
     terms: LossTerms
-    disparity: Tensor  # (B,1,H,W) in (0,1), finest scale
-    synthesized: Tensor  # (B,N,3,H,W), the sources warped into the target at the finest scale
-    active: Tensor  # bool (B,1,H,W), True: the pixel moves and takes part in the photometric loss
-    source_from_target: Tensor  # (B,N,4,4)
+    # Of depth from video; None without.
+    disparity: Tensor | None = None  # (B,1,H,W) in (0,1), finest scale
+    synthesized: Tensor | None = None  # (B,N,3,H,W), the sources warped into the target at the finest scale
+    active: Tensor | None = None  # bool (B,1,H,W), True: the pixel moves and takes part in the photometric loss
+    source_from_target: Tensor | None = None  # (B,N,4,4)
     regeneration: Regeneration | None = None
     intrinsics: Tensor | None = None  # (B,3,3), pixels at H x W, where the pose network predicts them
     attention: Regeneration | None = None  # what DejaVu-SA redacted and reconstructed, of the image the network saw
+    predictions: Mapping[str, Tensor] | None = None  # of the tasks with labels, see DenseOutput.outputs

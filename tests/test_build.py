@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from depth.build import _branch_weights, build_optimizer, load_trained
+from depth.build import branch_weights, build_optimizer, load_trained
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
@@ -19,7 +19,7 @@ def make_config(**groups):
 def test_gamma_weighs_both_image_terms():
     """0.2 (3 mse + 5 lpips); DejaVu-CL and -TS have weights of their own, and attention is weighed like the branch."""
     options = DejaVuOptions(dejavu=True, dejavu_attention=True, dejavu_weight=0.2, dejavu_mse=3.0, dejavu_lpips=5.0)
-    weights = _branch_weights(make_config(dejavu=options))
+    weights = branch_weights(make_config(dejavu=options))
     for name in ("regeneration", "attention"):
         assert weights[f"{name}_mse"] == pytest.approx(0.6) and weights[f"{name}_lpips"] == pytest.approx(1.0)
     assert weights["cyclic"] == weights["text"] == 0

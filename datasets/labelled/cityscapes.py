@@ -13,8 +13,8 @@ from datasets.labelled.source import LabelledFolder, id_table, list_images, mapp
 from depth.support.files import read_text
 from depth.types import Classes, UserError
 
-_IDS = (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)  # the label ids that are trained on, in their order
-TABLE = id_table(34, {label: train for train, label in enumerate(_IDS)})
+OWN_IDS = (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)  # the label ids that are trained on, in their order
+TABLE = id_table(34, {label: train for train, label in enumerate(OWN_IDS)})
 NAMES = (
     "road sidewalk building wall fence pole traffic_light traffic_sign vegetation terrain sky "
     "person rider car truck bus train motorcycle bicycle"
@@ -38,6 +38,7 @@ class Cityscapes(LabelledFolder):
     """<root>/leftImg8bit/<part>/<city>/<stem>_leftImg8bit.png, and gtFine, disparity, camera in the same way."""
 
     classes = CLASSES
+    own_ids = OWN_IDS
     kinds = ("semantics", "instances", "depth")
     wanted = {"train": 2975, "val": 500}
     download = "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip (cityscapes-dataset.com)"

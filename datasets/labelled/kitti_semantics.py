@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.core.images import read_ids
 from datasets.core.splits import Part
-from datasets.labelled.cityscapes import CLASSES, TABLE
+from datasets.labelled.cityscapes import CLASSES, OWN_IDS, TABLE
 from datasets.labelled.source import LabelledFolder, list_images, mapped_ids
 from depth.types import UserError
 
@@ -20,6 +20,7 @@ class KittiSemantics(LabelledFolder):
     """<root>/training/{image_2,semantic,instance}/<stem>.png."""
 
     classes = CLASSES
+    own_ids = OWN_IDS
     kinds = ("semantics", "instances")
     wanted = {"train": 160, "val": 40}
     download = "data_semantics.zip (KITTI, semantic segmentation evaluation)"

@@ -29,6 +29,7 @@ class Nyud(LabelledFolder):
     """<root>/{images,segmentation,depth,normals}/<name> with .jpg or .png images, and gt_sets/{train,val}.txt."""
 
     classes = Classes(tuple(_NAMES), (False,) * 40, _COLOURS)
+    own_ids = tuple(range(1, 41))
     kinds = ("semantics", "depth", "normals")
     wanted = {"train": 795, "val": 654}
     download = "NYUDv2 for multi-task learning, with gt_sets/train.txt and val.txt (NYUD_MT.tgz or NYUDv2.tar.gz)"

@@ -26,6 +26,7 @@ class LabelledFolder:
 
     classes: ClassVar[Classes | None] = None
     kinds: ClassVar[tuple[str, ...]] = ()  # those of KINDS that the set has
+    own_ids: ClassVar[tuple[int, ...]] = ()  # class id -> the set's own; empty: they are the same
     wanted: ClassVar[dict[str, int]] = {}  # part -> images of the whole set
     download: ClassVar[str] = ""  # where it is to be had, for messages
 
@@ -54,6 +55,11 @@ class LabelledFolder:
     def read(self, name: str, kind: str) -> np.ndarray:
         """An image's labels of a kind, as the field of Labels."""
         raise NotImplementedError
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """The set's own id of each class."""
+        return self.own_ids or tuple(range(len(self.classes.names)))
 
     def labels(self, name: str, kinds: Collection[str]) -> Labels:
         """An image's labels of these kinds. Raises UserError where one is missing, damaged or of another size."""

@@ -41,12 +41,12 @@ def choose_frames(
 def frame_sheet(frames: list[ShownFrame], result: EvaluationResult, headline: str) -> np.ndarray:
     """uint8 BGR (H,W,3): the headline, then a captioned row of four tiles per frame. Text is ASCII."""
     columns = "input | predicted disparity | ground truth (1/depth) | relative error, 0 to 0.5".split(" | ")
-    header = np.concatenate([_caption(name, _TILE_WIDTH) for name in columns], 1)
-    rows = [_caption(headline, header.shape[1]), header]
+    header = np.concatenate([caption(name, _TILE_WIDTH) for name in columns], 1)
+    rows = [caption(headline, header.shape[1]), header]
     for frame in frames:
         errors = frame.row.errors
         label = f"{frame.rank}: {frame.row.name}   Abs Rel {errors[0]:.3f}   RMSE {errors[2]:.2f} m"
-        rows += [_caption(f"{label}   scale ratio {frame.row.ratio:.3f}", header.shape[1]), _tiles(frame, result)]
+        rows += [caption(f"{label}   scale ratio {frame.row.ratio:.3f}", header.shape[1]), _tiles(frame, result)]
     return np.concatenate(rows)
 
 
@@ -87,7 +87,8 @@ def _points(levels: np.ndarray, pixels: DepthPixels, size: tuple[int, int], colo
     return picture
 
 
-def _caption(text: str, width: int) -> np.ndarray:
+def caption(text: str, width: int) -> np.ndarray:
+    """uint8 BGR, a strip of that width with a line of text."""
     strip = np.full((_CAPTION_HEIGHT, width, 3), 255, np.uint8)
     cv2.putText(strip, text, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     return strip

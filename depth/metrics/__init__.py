@@ -2,5 +2,5 @@
 
 Nothing here is a mean over images: mIoU, RMSE, angles and PQ are defined on a whole set.
 
-May import: depth/types.py.
+May import: depth/types.py, depth/support.
 """

@@ -14,7 +14,7 @@ CHANNELS = (16, 32, 64, 128, 256)  # of level 0 (full resolution) to level 4 (a 
 NUM_SCALES = 4
 
 
-class _Level(nn.Module):
+class Level(nn.Module):
     """conv 3x3 + ELU, upsampling to twice the size, skip concatenation, conv 3x3 + ELU."""
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
@@ -44,7 +44,7 @@ class DepthDecoder(nn.Module):
         super().__init__()
         inputs = (*CHANNELS[1:], encoder_channels[-1])
         skips = (0, *encoder_channels[:-1])
-        self.levels = nn.ModuleList(_Level(*widths) for widths in zip(inputs, skips, CHANNELS, strict=True))
+        self.levels = nn.ModuleList(Level(*widths) for widths in zip(inputs, skips, CHANNELS, strict=True))
         self.heads = nn.ModuleList(
             Float32Conv2d(CHANNELS[scale], num_channels, 3, padding=1, padding_mode="reflect")
             for scale in range(NUM_SCALES)
@@ -52,10 +52,14 @@ class DepthDecoder(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps (B,c_i,H/2^(i+1),W/2^(i+1)), i = 0..4 -> disparities 4 x (B,C,H/2^s,W/2^s) in (0,1), float32."""
-        features = maps[-1]
-        disparities: list[Tensor] = []
-        for level in reversed(range(len(self.levels))):
-            features = self.levels[level](features, maps[level - 1] if level > 0 else None)
-            if level < NUM_SCALES:
-                disparities.insert(0, torch.sigmoid(self.heads[level](features)))
-        return tuple(disparities)
+        features = decode(self.levels, maps)
+        return tuple(torch.sigmoid(head(each)) for head, each in zip(self.heads, features, strict=False))
+
+
+def decode(levels: Sequence[Level], maps: Sequence[Tensor], finest: int = 0) -> list[Tensor]:
+    """The features of levels `finest` to 4, from the encoder's maps; see DepthDecoder."""
+    features, found = maps[-1], []
+    for level in reversed(range(finest, finest + len(levels))):
+        features = levels[level - finest](features, maps[level - 1] if level > 0 else None)
+        found.insert(0, features)
+    return found

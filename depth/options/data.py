@@ -7,6 +7,8 @@ from typing import Literal
 
 from depth.options.fields import Integer, Number, Text, check
 
+LABELLED_DATASETS = ("camvid", "cityscapes", "kitti_semantics", "vkitti2", "nyud")  # without video
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -15,10 +17,10 @@ class DataOptions:
     data_path: Text = None
     """Folder of KITTI's data, footage for --dataset video, a file for --dataset frames. Default: $KITTI_DATA, then
     ./kitti_data; where neither is, the embedded synthetic world is used and named in everything that is written."""
-    dataset: Literal["kitti", "synthetic", "video", "frames"] = "kitti"
+    dataset: Literal["kitti", "synthetic", "video", "frames", *LABELLED_DATASETS] = "kitti"
     """What the data is; synthetic is the embedded world, video is footage of your own: --data_path is then a video, a
     folder of images, or a folder of clips; frames is any data set in one file: --data_path is then a
-    manifest (docs/MANIFEST.md)."""
+    manifest (docs/MANIFEST.md). The others are labelled sets without video, for --tasks."""
     split: str = "eigen_zhou"
     """Name of a split in splits/, or a folder or file of your own; odom reads KITTI's odometry layout."""
     height: Integer = None

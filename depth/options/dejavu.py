@@ -9,7 +9,7 @@ from depth.dejavu.crm import CRMS
 from depth.dejavu.edits import EDITS
 from depth.options.fields import Integer, Number, Text, check
 
-EditName = Literal[tuple(EDITS)]  # its choices are the table's
+EditName = Literal["auto", *EDITS]  # its choices are the table's
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,10 @@ class DejaVuOptions:
 
     dejavu: bool = False
     """Trains with the regeneration branch."""
-    edit: EditName = "spectral"
-    """What is removed from the frame: spectral is bandstop, spatial is blocks; low, middle and high are the
-    ablation's bands; none is the control without redaction."""
+    edit: EditName = "auto"
+    """What is removed from the frame. auto, after the paper's findings, is spatial where the module sees semantics or
+    panoptic, else spectral. spectral is bandstop, spatial is blocks; low, middle and high are the ablation's bands;
+    none is the control without redaction."""
     edit_keep: float = 0.5
     """pixels: share of the pixels that stays."""
     edit_block: Integer = None

@@ -10,6 +10,8 @@ def run_name(config: Config) -> str:
     """What is trained, as part of a folder's name: resnet18_attention_dejavu-spectral."""
     options = config.network
     network = options.depth_encoder.removeprefix("timm/") if options.depth_net == "resnet" else options.depth_net
+    if config.tasks.labelled:
+        network += "_" + "-".join(config.tasks.tasks)
     network += "_attention" if config.dejavu.dejavu_attention else ""
     return f"{network}_dejavu-{config.dejavu.edit}" if config.dejavu.dejavu else network
 
@@ -23,6 +25,13 @@ def remarks(config: Config) -> list[str]:
         whose = {"video": "footage is divided by itself", "frames": "a manifest's lines say which part is theirs"}
         whose = whose.get(data.dataset, "the embedded world has its own")
         found.append(f"--split {data.split} is not used: {whose}")
+    tasks = config.tasks
+    if tasks.labelled:
+        of_depth = {"video": "video", "labels": "labels", "both": "video and labels"}[tasks.depth_from]
+        learnt = [f"depth from {of_depth}" if name == "depth" else name for name in tasks.predicted]
+        found.append(f"tasks: {', '.join(learnt)}")
+    if tasks.labelled and dejavu.dejavu:
+        found.append(f"DejaVu: the edit is {dejavu.edit}, C is the prediction of {', '.join(tasks.conditions)}")
     if (dejavu.dejavu or dejavu.dejavu_attention) and dejavu.dejavu_lpips and dejavu.lpips_weights == "random":
         found.append(
             "LPIPS has a random, seeded trunk (--lpips_weights random): its values are not comparable to others"

@@ -1,4 +1,4 @@
-"""The options of evaluate_depth.py and evaluate_pose.py."""
+"""The options of evaluate_depth.py, evaluate_dense.py and evaluate_pose.py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from depth.options.data import LABELLED_DATASETS
 from depth.options.fields import Integer, Number, Text, check
 
 ProtocolName = Annotated[Literal["frames", "make3d", "ddad"] | None, tyro.conf.arg(metavar="{frames,make3d,ddad}")]
@@ -132,3 +133,24 @@ class PoseOptions(_ModelOptions):
     (the embedded world's test drives), or a split's folder or file whose frames follow each other."""
     eval_out_dir: Text = None
     """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>."""
+
+
+@dataclass(frozen=True)
+class DenseOptions(_ModelOptions):
+    """Options of evaluate_dense.py: which labelled images, and what is written."""
+
+    eval_split: Literal["train", "val", "test"] = "val"
+    """Part of the labelled set."""
+    dataset: Annotated[
+        Literal["synthetic", *LABELLED_DATASETS] | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+    ] = None
+    """Which labelled set. Default: the one that the model was trained on; all but synthetic need --data_path."""
+    against: tuple[str, ...] = ()
+    """Evaluated single-task runs, one for each of the model's tasks: prints the multi-task gain over them."""
+    save_predictions: bool = False
+    """Also writes semantics as PNGs of the set's label ids (Cityscapes' format) and panoptic as PNGs with a JSON
+    (COCO's)."""
+    eval_out_dir: Text = None
+    """Folder for metrics.json, the table, the pictures. Default: <run>/dense_<split>."""
+    skip_missing: bool = False
+    """Evaluates the images whose labels are there, and prints how many, instead of stopping."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 from depth.networks.encoders import check_encoder
 from depth.options.config import Config
-from depth.options.data import DataOptions
+from depth.options.data import LABELLED_DATASETS, DataOptions
 from depth.options.dejavu import DejaVuOptions
+from depth.options.fields import check
 from depth.options.train import TrainOptions
 from depth.support.cli import parse
 from depth.types import UserError
@@ -28,6 +30,28 @@ PRESETS: Mapping[str, Config] = {
 }
 
 
+def _check_tasks(config: Config) -> None:
+    """Raises UserError where the tasks do not fit the data, the network, or each other's options."""
+    tasks, data = config.tasks, config.data
+    if not tasks.labelled:
+        idle = [f.name for f in fields(tasks) if getattr(tasks, f.name) != f.default]
+        check(not idle, f"--{' --'.join(idle)} has no effect on depth from video alone: add --tasks, or leave it out")
+    check("depth" in tasks.tasks or tasks.depth_from == "video", "--depth_from without --tasks depth has no effect")
+    unlabelled = data.dataset in LABELLED_DATASETS and tasks.video
+    check(not unlabelled, f"--dataset {data.dataset} has no video: give --tasks, and for depth --depth_from labels")
+    if not tasks.labelled:
+        return
+    check(data.dataset != "video", "--dataset video has no labels: --tasks depth is what it can teach")
+    check(config.network.depth_net == "resnet", f"--depth_net {config.network.depth_net} is for --tasks depth alone")
+    check(not config.dejavu.dejavu_attention, "--dejavu_attention is for --tasks depth from video alone")
+    if tasks.video:
+        check(tasks.crop is None, "--crop is for labels alone: video needs whole frames (--depth_from labels)")
+        check(tasks.scale_range == (1.0, 1.0), "--scale_range is for labels alone: video needs whole frames")
+        check(not data.use_stereo, "--use_stereo with several tasks is not supported: leave it out")
+    else:
+        check(not data.use_stereo and not data.learn_intrinsics, "--use_stereo and --learn_intrinsics need video")
+
+
 def parse_training(description: str, arguments: Sequence[str] | None = None) -> Config:
     """The flags of train.py, with --preset's defaults under them.
 
@@ -44,4 +68,5 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
     config.dejavu.check_used()
     for encoder in filter(None, (config.network.depth_encoder, config.network.pose_encoder)):
         check_encoder(encoder)
+    _check_tasks(config)
     return config

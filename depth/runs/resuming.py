@@ -6,13 +6,14 @@ import os
 import shlex
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from depth.options.config import Config, config_from_dict
+from depth.options.describe import run_name
 from depth.runs.checkpoint import load_resumable
-from depth.runs.run_folder import read_run
+from depth.runs.run_folder import claim_run, create_run, read_run
 from depth.support.distributed import Process, any_rank, from_main
 from depth.types import UserError
 
@@ -102,3 +103,24 @@ def resume_command(config: Config, folder: Path, world_size: int) -> str:
     machine = [(name, getattr(getattr(config, group), name)) for group, names in _MACHINE.items() for name in names]
     flags = [f"--{name} {shlex.quote(str(value))}" for name, value in machine if value is not None]
     return " ".join([command, "--resume", shlex.quote(str(folder)), *flags])
+
+
+def open_run(config: Config, record: dict[str, Any], again: bool) -> tuple[Path, IO[str]]:
+    """The run's folder, a new one but with --resume, and the claim on it; see depth.runs.run_folder.create_run."""
+    log = config.log
+    if log.resume:
+        return Path(log.resume), claim_run(Path(log.resume))
+    return create_run(log.log_dir, log.model_name, run_name(config), record, again)
+
+
+def next_steps(config: Config, folder: Path, world_size: int, stopped_at: int | None) -> str:
+    """The end of a training's output: what to type next. `stopped_at` is the step after which a signal ended it."""
+    if stopped_at is not None:
+        return f"stopped after step {stopped_at} and saved; go on with: {resume_command(config, folder, world_size)}"
+    quoted, data = shlex.quote(str(folder)), config.data
+    path = shlex.quote(str(Path(data.data_path or "")))
+    if data.dataset == "video":
+        return f"done: {folder}\npredict: python predict.py {path} --checkpoint {quoted}"
+    script = "evaluate_dense.py" if config.tasks.labelled else "evaluate_depth.py"
+    flags = f" --dataset frames --data_path {path}" if data.dataset == "frames" else ""
+    return f"done: {folder}\nevaluate: python {script} --load_weights_folder {quoted}{flags}"

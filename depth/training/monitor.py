@@ -26,10 +26,13 @@ def step_statistics(output: StepOutput) -> dict[str, Tensor]:
 
     loss/* are unweighted terms and their weighted total; the others warn of collapse: the share of pixels that
     the auto-mask leaves out, mean and spread (standard deviation) of the disparity, mean length of the translation.
-    Where the intrinsics are learned, camera/* are their means in pixels.
+    Where the intrinsics are learned, camera/* are their means in pixels. Without depth from video there are the
+    losses alone.
     """
     statistics = {f"loss/{name}": value.detach() for name, value in output.terms.values.items()}
     statistics["loss/total"] = output.loss.detach()
+    if output.disparity is None:
+        return statistics
     disparity = output.disparity.detach().float()
     statistics["share/automasked"] = 1 - output.active.float().mean()
     statistics["disparity/mean"] = disparity.mean()
@@ -58,9 +61,10 @@ def step_pictures(batch: FrameBatch, output: StepOutput) -> list[dict[str, Tenso
         if output.regeneration is not None:
             pictures["2_redacted"] = _to_bytes(output.regeneration.redacted[i])
             pictures["3_regenerated"] = _to_bytes(output.regeneration.regenerated[i])
-        pictures["4_disparity"] = colour_map(output.disparity[i, 0])
-        pictures["5_warped_source"] = _to_bytes(output.synthesized[i, 0])
-        pictures["6_active_pixels"] = _to_bytes(output.active[i].float().expand(3, -1, -1))
+        if output.disparity is not None:
+            pictures["4_disparity"] = colour_map(output.disparity[i, 0])
+            pictures["5_warped_source"] = _to_bytes(output.synthesized[i, 0])
+            pictures["6_active_pixels"] = _to_bytes(output.active[i].float().expand(3, -1, -1))
         if output.attention is not None:
             pictures["7_attention_redacted"] = _to_bytes(output.attention.redacted[i])
             pictures["8_attention_reconstruction"] = _to_bytes(output.attention.regenerated[i])

@@ -61,5 +61,5 @@ def describe(scores: dict[str, float], best: bool) -> str:
             groups.setdefault(group or "validation", []).append(f"{figure} {value:.4f}")
     texts = {group: f"{group} {', '.join(figures)}" for group, figures in groups.items()}
     if best:
-        texts["validation"] += " (best)"
+        texts[next(iter(texts))] += " (best)"
     return "; ".join(texts.values())

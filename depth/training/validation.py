@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -66,15 +66,18 @@ class FrameValidation:
         with self._quiet():
             return step_pictures(self.shown, self.objective(self.shown))
 
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Evaluation mode, no gradients, and a fixed seed whose draws leave the training's generators alone."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        self.objective.eval()
-        with (
-            torch.random.fork_rng(devices),
-            torch.no_grad(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
-        ):
-            torch.manual_seed(0)
-            yield
+    def _quiet(self) -> AbstractContextManager[None]:
+        return quiet(self.objective, self.device, self.bfloat16)
+
+
+@contextmanager
+def quiet(objective: nn.Module, device: torch.device, bfloat16: bool) -> Iterator[None]:
+    """Evaluation mode, no gradients, and a fixed seed whose draws leave the training's generators alone."""
+    objective.eval()
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        torch.no_grad(),
+        torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
+    ):
+        torch.manual_seed(0)
+        yield

@@ -74,7 +74,7 @@ def test_flags_offer_what_there_is():
     """Some names stand in the options too, for the help text."""
     offered = {
         (NetworkOptions, "depth_net"): DEPTH_NETS,
-        (DejaVuOptions, "edit"): EDITS,
+        (DejaVuOptions, "edit"): {"auto", *EDITS},
         (DejaVuOptions, "crm"): {"auto", *CRMS},
         (DejaVuOptions, "dejavu_condition"): CONDITIONS,
         (DejaVuOptions, "lpips_net"): TRUNKS,

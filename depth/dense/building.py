@@ -1,0 +1,105 @@
+"""The objective of several tasks from options, and trained networks of several tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from depth.build import (
+    branch_weights,
+    build_branch,
+    build_perceptual,
+    build_pose_net,
+    build_text,
+    photometric_options,
+)
+from depth.dense.objective import DenseObjective
+from depth.dense.tasks import build_dense_net, classes_of, tasks_of
+from depth.networks.dense_net import DenseNet
+from depth.options.config import Config
+from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
+from depth.runs.contents import config_of, network_of
+from depth.tasks.base import Task
+from depth.types import Classes, UserError
+
+
+def build_dense_objective(config: Config, classes: dict[str, Any] | None) -> DenseObjective:
+    """Network, tasks, losses and, with --dejavu, the branch.
+
+    Args:
+        config: resolved.
+        classes: of the data set, as plain values, see `classes_of`; None where it has none.
+
+    Raises UserError where weights cannot be had or an option does not fit.
+    """
+    options = config.tasks
+    tasks = tasks_of(config, classes_of(classes))
+    net = build_dense_net(config, tasks, config.network.encoder_weights)
+    pose_net = build_pose_net(config, config.network.pose_encoder_weights) if options.video else None
+    weights = _weights(config, tasks)
+    channels = sum(tasks[name].condition_channels for name in options.conditions)
+    return DenseObjective(
+        net,
+        tasks,
+        weights,
+        options.labelled,
+        video=options.video,
+        conditions=options.conditions,
+        balance=options.balance == "uncertainty",
+        options=photometric_options(config),
+        pose_net=pose_net,
+        dejavu=build_branch(config, channels, normalise=False) if config.dejavu.dejavu else None,
+        perceptual=build_perceptual(config) if weights.get("regeneration_lpips") else None,
+        text=build_text(config) if weights.get("text") else None,
+    )
+
+
+def _weights(config: Config, tasks: dict[str, Task]) -> dict[str, float]:
+    """Term -> weight, of labels, video and branch. A term that has no flag weighs 1."""
+    terms = [term for task in tasks.values() for term in task.terms]
+    weights = {name: getattr(config.tasks, f"{name}_weight", 1.0) for name in terms}
+    return weights | {"photometric": 1.0, "smoothness": config.loss.disparity_smoothness} | branch_weights(config)
+
+
+def load_dense_into(objective: DenseObjective, place: Path) -> None:
+    """Starts an objective's network from a trained one of the same tasks. Raises UserError where it does not fit."""
+    trained = load_dense(place)
+    load_weights(objective.depth_net, trained.net.state_dict(), "network", trained.path)
+
+
+@dataclass(frozen=True)
+class DenseModel:
+    """A trained network of several tasks and what is known of it."""
+
+    net: DenseNet  # in evaluation mode
+    tasks: dict[str, Task]
+    classes: Classes | None
+    config: Config
+    height: int  # rows of the network's input, pixels
+    width: int
+    path: Path  # the checkpoint
+    record: dict[str, Any]  # config, dataset, classes, versions and progress as saved with the run
+
+
+def load_dense(place: Path) -> DenseModel:
+    """A network of several tasks from a run or a checkpoint file.
+
+    Raises UserError where there is no checkpoint, or it is damaged, or of depth from video alone.
+    """
+    if not place.exists():
+        raise UserError(f"--load_weights_folder {place} does not exist")
+    path = find_checkpoint(place)
+    state = load_checkpoint(path)
+    config = config_of(state, path)
+    if not config.tasks.labelled:
+        raise UserError(f"{path} was trained for depth from video alone: evaluate_depth.py evaluates it")
+    try:
+        classes = classes_of(state.get("classes"))
+        tasks = tasks_of(config, classes)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    net = build_dense_net(config, tasks)
+    load_weights(net, network_of(state, "dense"), "network", path)
+    record = {name: state.get(name) for name in ("config", "dataset", "classes", "versions", "progress")}
+    return DenseModel(net.eval(), tasks, classes, config, config.data.height, config.data.width, path, record)
