@@ -234,10 +234,8 @@ def _write_learned_camera(
 
 
 def _settings(config: Config, process: Process) -> Settings:
-    names = {field.name for field in fields(Settings)}
-    given = {
-        name: value for group in (config.train, config.log) for name, value in vars(group).items() if name in names
-    }
+    options, names = vars(config.train) | vars(config.log), {field.name for field in fields(Settings)}
+    given = {name: value for name, value in options.items() if name in names}
     every = config.network.scales == NetworkOptions().scales and not config.tasks.labelled
     return Settings(**given, bfloat16=_bfloat16(config, process), all_parameters_used=every)
 

@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from datasets.world.making import WorldSpec, ensure_world
 from depth.build import build_objective, build_optimizer, load_into, load_trained
 from depth.dejavu.attention import SharedAttention
+from depth.dejavu.norms import untracked_norms
 from depth.dejavu.text import TextSupervision
 from depth.networks import build_depth_net
-from depth.objective import untracked_norms
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
