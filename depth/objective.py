@@ -143,7 +143,8 @@ class SelfSupervisedObjective(nn.Module):
             return LossTerms(terms).total(self.weights) if terms else regenerated.new_zeros(())
 
         prediction = self._condition_of(batch.target)
-        return diagnose(self.dejavu, batch.target, prediction, self.epoch, loss)
+        with torch.autocast(batch.target.device.type, enabled=False):  # as the branch is in training
+            return diagnose(self.dejavu, batch.target, prediction, self.epoch, loss)
 
     def compile_parts(self) -> None:
         """torch.compile for networks, warp and photometric loss; weights keep their names."""
@@ -181,14 +182,15 @@ class SelfSupervisedObjective(nn.Module):
             pairs = [self._in_time_order(batch, i) for i in temporal]
             if self.options.learn_intrinsics:
                 motion, camera = self.pose_net.pose_and_intrinsics(torch.cat(pairs))
-                intrinsics = matrix_from_intrinsics(camera.float().view(len(pairs), -1, 4).mean(0))
             else:
-                motion = self.pose_net(torch.cat(pairs))
-            motion = motion.float()
+                motion, camera = self.pose_net(torch.cat(pairs)), None
             with torch.autocast(batch.target.device.type, enabled=False):
+                motion = motion.float()
                 later_from_earlier = transform_from_axis_angle(motion[:, :3], motion[:, 3:]).chunk(len(temporal))
-            for i, transform in zip(temporal, later_from_earlier, strict=True):
-                poses[i] = transform if batch.offsets[i] > 0 else invert_transform(transform)
+                for i, transform in zip(temporal, later_from_earlier, strict=True):
+                    poses[i] = transform if batch.offsets[i] > 0 else invert_transform(transform)
+                if camera is not None:
+                    intrinsics = matrix_from_intrinsics(camera.float().view(len(pairs), -1, 4).mean(0))
         return torch.stack(poses, 1), intrinsics
 
     @staticmethod
@@ -220,7 +222,9 @@ class SelfSupervisedObjective(nn.Module):
     def _regeneration_terms(self, regeneration: Regeneration, target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
         terms = self._image_terms("regeneration", regeneration.regenerated, target)
         if "cyclic" in self.weights:
-            with untracked_norms(self.depth_net):
+            # In float32, since this network, too, passes a gradient on to the image: it is off by a fifth and more in
+            # bfloat16.
+            with untracked_norms(self.depth_net), torch.autocast(target.device.type, enabled=False):
                 again = self._condition_of(regeneration.regenerated)
             terms["cyclic"] = cyclic_loss(again, prediction)
         if "text" in self.weights:

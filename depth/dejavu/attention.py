@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from depth.dejavu.dct import stop_band
 from depth.dejavu.edits.spectral import DEFAULT_BAND
+from depth.networks.layers import Float32Conv2d
 from depth.types import DepthOutput
 
 HIDDEN = 32  # channels of the decoders
@@ -75,11 +76,11 @@ class SharedAttention(nn.Module):
         prediction = output.disparities[0].float()
         redacted = stop_band(image, *self.band)
         shared = self._attend(redacted, prediction)
-        correction = LIMIT * torch.tanh(self.enhance(shared).float() / LIMIT)
+        correction = LIMIT * torch.tanh(self.enhance(shared) / LIMIT)
         enhanced = torch.sigmoid(torch.logit(prediction, eps=1e-6) + correction)
         extras = dict(output.extras or {})
         if self.training if reconstruct is None else reconstruct:
-            extras |= {"reconstruction": redacted + self.reconstruct(shared).float(), "redacted": redacted}
+            extras |= {"reconstruction": redacted + self.reconstruct(shared), "redacted": redacted}
         return DepthOutput((enhanced, *output.disparities[1:]), extras or None)
 
     def _attend(self, redacted: Tensor, prediction: Tensor) -> Tensor:
@@ -116,7 +117,10 @@ def position_encoding(rows: int, columns: int, width: int, device: torch.device)
 
 
 def _decoder(inputs: int, outputs: int, patch: int) -> nn.Sequential:
-    """(B,inputs,H/patch,W/patch) -> (B,outputs,H,W); the conv at a quarter of the size hides the patches' borders."""
+    """(B,inputs,H/patch,W/patch) -> (B,outputs,H,W), float32.
+
+    The conv at a quarter of the size hides the patches' borders.
+    """
     cells = patch // STEP
     return nn.Sequential(
         nn.Conv2d(inputs, HIDDEN * cells**2, 1),
@@ -124,6 +128,6 @@ def _decoder(inputs: int, outputs: int, patch: int) -> nn.Sequential:
         nn.ELU(inplace=True),
         nn.Conv2d(HIDDEN, HIDDEN, 3, padding=1),
         nn.ELU(inplace=True),
-        nn.Conv2d(HIDDEN, outputs * STEP**2, 3, padding=1),
+        Float32Conv2d(HIDDEN, outputs * STEP**2, 3, padding=1),
         nn.PixelShuffle(STEP),
     )

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from depth.networks.layers import Float32Conv2d
 from depth.support.parts import Parts, build_part
 
 WIDTH = 32
@@ -69,8 +68,7 @@ class AdditiveCRM(nn.Module):
         for i, dilation in zip(inputs, dilations, strict=True):
             layers += [nn.Conv2d(i, width, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
-        # In float32 under autocast too: with bfloat16 the gradient that reaches C is off by a quarter.
-        self.to_rgb = Float32Conv2d(width, 3 * fold**2, 3, padding=1)
+        self.to_rgb = nn.Conv2d(width, 3 * fold**2, 3, padding=1)
         nn.init.zeros_(self.to_rgb.weight)
         nn.init.zeros_(self.to_rgb.bias)
 

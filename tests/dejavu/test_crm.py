@@ -123,12 +123,6 @@ def test_additive_begins_as_no_change_and_has_no_statistics():
     torch.testing.assert_close(one, crm(redacted, prediction)[:1])  # a batch norm would mix the samples
 
 
-def test_additive_ends_in_float32_under_autocast():
-    redacted, prediction = pair(1)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert started(AdditiveCRM(1))(redacted, prediction).dtype == torch.float32
-
-
 def test_residual_starts_from_the_redacted_image():
     redacted, prediction = pair(1)
     plain, residual = ForwardCRM(1), ForwardCRM(1, residual=True)

@@ -64,6 +64,14 @@ def test_gradient_map():
     assert all(not b.requires_grad for b in supervision.buffers())
 
 
+def test_autocast_leaves_clip_alone():
+    supervision = TextSupervision(Tower(), 32)
+    x, y = images()
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = supervision(x, y)
+    assert torch.equal(under_autocast, supervision(x, y))
+
+
 def test_stays_in_eval_mode():
     parent = nn.Sequential(TextSupervision(Tower(), 32)).train()
     assert parent.training and not any(m.training for m in parent[0].modules())

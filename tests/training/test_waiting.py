@@ -6,25 +6,18 @@ trainer.
 """
 
 import traceback
-from dataclasses import replace
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from datasets.core.augment import prepare
 from depth.build import build_objective, build_optimizer
-from depth.dejavu import dct
-from depth.dejavu.edits import EDITS
-from depth.options.config import Config, resolved
-from depth.options.data import DataOptions
-from depth.options.dejavu import DejaVuOptions
 from depth.training.accumulation import backward_in_parts
-from depth.types import RawBatch
+from tests.fake_gpu import VARIANTS, configuration, pretended_gpu, raw_batch
 
-HEIGHT, WIDTH = 64, 96
 READS = {
     "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim",
     "unique_consecutive", "_linalg_check_errors",
@@ -32,12 +25,6 @@ READS = {
 # The warp's check of NaNs is the CPU's own; a band's block is read once for a size, and kept.
 ALLOWED = {"_sample", "_cached_block"}
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
-EXTENDED = {"dejavu": True, "lpips_weights": "random", "dejavu_cyclic": 0.1, "dejavu_attention": True}
-VARIANTS = {
-    "plain": {},
-    "recursive": {"dejavu": True, "crm": "recursive", "lpips_weights": "random"},
-    **{edit: {**EXTENDED, "edit": edit} for edit in EDITS},
-}
 
 
 class Waits(TorchDispatchMode):
@@ -64,52 +51,11 @@ class Waits(TorchDispatchMode):
         return result
 
 
-def configuration(learn_intrinsics=False, **dejavu):
-    data = DataOptions(dataset="synthetic", height=HEIGHT, width=WIDTH, learn_intrinsics=learn_intrinsics)
-    return resolved(Config(data=data, dejavu=DejaVuOptions(**dejavu)))
-
-
-def raw_batch():
-    intrinsics = torch.tensor([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]]).expand(2, 3, 3)
-    frames = torch.randint(0, 256, (2, 3, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    flip, jitter = torch.tensor([True, False]), torch.tensor([[1.1, 0.9, 1.1, 0.05], [1, 1, 1, 0]])
-    return RawBatch(frames, intrinsics, torch.eye(4).expand(2, 4, 4), flip, jitter, (-1, 1), ("a", "b"))
-
-
-def on_gpu(value):
-    """A tensor like it that claims to be on a GPU; inside a FakeTensorMode."""
-    made = torch.empty(value.shape, dtype=value.dtype, device="cuda")
-    return torch.nn.Parameter(made, value.requires_grad) if isinstance(value, torch.nn.Parameter) else made
-
-
-def block_on_gpu(height, width, low, high, device, dtype):
-    """A band's block, made outside of the pretence, so that the cache keeps real tensors alone."""
-    with unset_fake_temporarily():
-        block = dct._cached_block(height, width, low, high, torch.device("cpu"), dtype)
-    return tuple(torch.empty(part.shape, dtype=dtype, device=device) for part in block)
-
-
-def forward_on_gpu(config):
-    batch, objective = prepare(raw_batch(), "cpu"), build_objective(config).train()
-    with FakeTensorMode():
-        fields = {name: on_gpu(v) for name, v in vars(batch).items() if isinstance(v, torch.Tensor)}
-        for module in objective.modules():
-            for held in (module._parameters, module._buffers):
-                held.update({name: on_gpu(value) for name, value in held.items() if value is not None})
-        with Waits() as waits:
-            loss = objective(replace(batch, **fields)).loss
-    assert loss.device.type == "cuda"
-    return waits.found
-
-
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
-def test_forward_on_a_gpu(variant, monkeypatch):
-    monkeypatch.setattr(dct, "_low_block", block_on_gpu)
-    assert forward_on_gpu(configuration(**variant)) == set()
-
-
-def test_forward_on_a_gpu_with_learned_intrinsics():
-    assert forward_on_gpu(configuration(learn_intrinsics=True)) == set()
+def test_forward_on_a_gpu(variant):
+    with pretended_gpu(configuration(**variant), bfloat16=True) as (objective, batch), Waits() as waits:
+        loss = objective(batch).loss
+    assert loss.device.type == "cuda" and waits.found == set()
 
 
 @pytest.mark.parametrize("variant", ["plain", "bandstop", "blocks"])
