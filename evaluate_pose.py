@@ -47,8 +47,8 @@ class Result:
 
     sequence: PoseSequence
     predicted: np.ndarray  # float64 (N,4,4), first_from_frame, in the model's unit
-    errors: TrajectoryErrors
-    straight: TrajectoryErrors  # of a camera that goes straight ahead at one speed: the baseline
+    errors: TrajectoryErrors | None  # None where the truth is not known
+    straight: TrajectoryErrors | None  # of a camera that goes straight ahead at one speed: the baseline
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def evaluate(options: PoseOptions) -> list[Result]:
     device = choose_device(options.device)
     pose_net = model.pose_net.to(device)
     results = []
-    for sequence in load_sequences(place.root, refs):
+    for sequence in load_sequences(source.root, refs):
         images = SequenceImages(source, sequence.refs, model.height, model.width)
         loader = make_loader(images, Loading(options.batch_size, options.num_workers), torch.stack)
         batches = tqdm(loader, desc=sequence.name, unit="batch", leave=False, disable=None)
@@ -101,6 +101,8 @@ def _result(sequence: PoseSequence, predicted: np.ndarray) -> Result:
     straight = np.tile(np.eye(4), (len(predicted), 1, 1))
     straight[:, 2, 3] = np.arange(len(predicted))
     truth = sequence.truth
+    if truth is None:
+        return Result(sequence, predicted, None, None)
     return Result(sequence, predicted, evaluate_trajectory(truth, predicted), evaluate_trajectory(truth, straight))
 
 
@@ -108,13 +110,18 @@ def _write(results: list[Result], folder: Path, place: DataPlace, split: str, mo
     """Files, then the table, then where the files are."""
     make_folder(folder)
     heading = title(place.kind)
-    text = "\n".join([heading, f"Model: {model.path}", f"split {split}, metres and degrees", "", _table(results)])
+    scored = [result for result in results if result.errors is not None]
+    lines = [heading, f"Model: {model.path}", f"split {split}, metres and degrees"]
+    lines += ["", _table(scored)] if scored else []
+    lines += [f"{r.sequence.name}: no true poses; its trajectory alone" for r in results if r.errors is None]
+    text = "\n".join(lines)
     record = {
         "dataset": place.kind,
         "title": heading,
         "split": split,
         "model": str(model.path),
-        "sequences": {r.sequence.name: {"model": asdict(r.errors), "straight": asdict(r.straight)} for r in results},
+        "sequences": {r.sequence.name: {"model": asdict(r.errors), "straight": asdict(r.straight)} for r in scored},
+        "without_truth": [result.sequence.name for result in results if result.errors is None],
         "trained": model.record,
         "versions": versions(),
     }
@@ -134,7 +141,10 @@ def _write(results: list[Result], folder: Path, place: DataPlace, split: str, mo
 
 
 def _track(result: Result, dataset: str) -> Track:
-    truth, found = result.sequence.truth[:, :3, 3], result.predicted[:, :3, 3]
+    found = result.predicted[:, :3, 3]
+    if result.errors is None:
+        return Track(f"{result.sequence.name} ({dataset}), the model's unit", None, {"predicted, no true poses": found})
+    truth = result.sequence.truth[:, :3, 3]
     lines = {}
     for how in ALIGNMENTS[1:]:
         lines[f"predicted, aligned: {how}, ATE {result.errors.ate[how]:.3f} m"] = alignment(truth, found, how)(found)

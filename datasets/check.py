@@ -171,7 +171,9 @@ def _verdict(facts: Facts, camera_given: bool) -> str:
         return "ready" if facts.kind != "footage" or camera_given else "ready once the camera is given or learned"
     if facts.missing and facts.samples + facts.evaluated and not facts.problems:
         use = "trains on" if facts.samples else "evaluates"
-        return f"incomplete: --skip_missing {use} what is here; python -m datasets.download lists the rest"
+        where = "; python -m datasets.download lists the rest"
+        rest = where if any("download" in line for line in facts.missing) else ""
+        return f"incomplete: --skip_missing {use} what is here{rest}"
     return "not ready"
 
 

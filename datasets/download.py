@@ -117,7 +117,8 @@ def _depth_map(ref: FrameRef) -> str:
 
 
 def _is_there(path: Path) -> bool:
-    return path.is_file() or (path.suffix == ".png" and path.with_suffix(".jpg").is_file())
+    suffixes = (".png", ".jpg", ".jpeg") if path.suffix == ".png" else (path.suffix,)
+    return any(path.with_suffix(each).is_file() for suffix in suffixes for each in (suffix, suffix.upper()))
 
 
 def listing(archives: Iterable[Archive], root: Path, site: str) -> list[str]:

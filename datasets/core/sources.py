@@ -54,6 +54,10 @@ class FrameSource(Protocol):
         """What is to be downloaded for the frames of a folder, for messages."""
         ...
 
+    def span(self, ref: FrameRef) -> tuple[int, int] | None:
+        """The first and the last frame that are there of a folder's camera; None where that is not known."""
+        return None
+
     def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth | None:
         """The depth of its frames, None where it has none.
 
@@ -127,7 +131,7 @@ def select_available(
     drives = len({ref.folder for ref in usable})
     report = f"{len(usable):,} of {len(refs):,} frames in {drives} of {len({r.folder for r in refs})} drives"
     if len(usable) < len(refs) and not skip_missing:
-        raise UserError(_missing_list(source, refs, usable, has_flag=skip_missing is not None))
+        raise UserError(_missing_list(source, refs, usable, wanted_offsets, has_flag=skip_missing is not None))
     return usable, f"{report} are under {source.root}"
 
 
@@ -149,7 +153,7 @@ def nothing_there(
     if not without:
         return (
             f"{source.root} has none of the {len(refs):,} frames of the split; "
-            f"expected for instance {source.example_path(refs[0])} (.png or .jpg)"
+            f"expected for instance {source.example_path(refs[0])} (.png or .jpg); {source.archive(refs[0].folder)}"
         )
     neighbours = [ref for ref in without if is_complete(source, ref, offsets)]
     if not neighbours:
@@ -158,16 +162,54 @@ def nothing_there(
     return f"{len(neighbours):,} frames of the split are under {source.root}, but none of them has ground truth"
 
 
-def _missing_list(source: FrameSource, refs: Sequence[FrameRef], usable: Sequence[FrameRef], has_flag: bool) -> str:
-    wanted, there = Counter(ref.folder for ref in refs), Counter(ref.folder for ref in usable)
-    short = [folder for folder in wanted if there[folder] < wanted[folder]]
-    lines = [
+def at_the_ends(source: FrameSource, refs: Sequence[FrameRef], offsets: Iterable[int]) -> list[FrameRef]:
+    """The wanted frames that lack nothing but frames before the first or after the last of their drive.
+
+    What the split names, or what is there, is inside of it.
+    """
+    inside: dict[tuple[str, str], list[int]] = {}
+    for ref in refs:
+        inside.setdefault((ref.folder, ref.side), list(source.span(ref) or ())).append(ref.frame)
+    bounds = {key: (min(frames), max(frames)) for key, frames in inside.items()}
+    found = []
+    for ref in refs:
+        lacking = [offset for offset in offsets if not source.has(ref.neighbour(offset))]
+        first, last = bounds[ref.folder, ref.side]
+        if lacking and source.has(ref) and all(o and not first <= ref.frame + o <= last for o in lacking):
+            found.append(ref)
+    return found
+
+
+def missing_lines(
+    source: FrameSource, refs: Sequence[FrameRef], usable: Iterable[FrameRef], offsets: Sequence[int]
+) -> list[str]:
+    """What keeps frames from being used, a line a drive and cause; see `select_available` for the arguments."""
+    wanted, there, ends = Counter(ref.folder for ref in refs), set(usable), at_the_ends(source, refs, offsets)
+    gone = Counter(ref.folder for ref in refs if ref not in there)
+    at_ends = Counter(ref.folder for ref in ends if ref not in there)
+    lines = []
+    for folder, count in gone.items():
+        if missing := count - at_ends[folder]:
+            lines.append(f"{folder}: {missing:,} of {wanted[folder]:,} missing; {source.archive(folder)}")
+        if at_ends[folder]:
+            frames = ", ".join(str(frame) for frame in sorted({ref.frame for ref in ends if ref.folder == folder}))
+            lines.append(
+                f"{folder}: {at_ends[folder]:,} of {wanted[folder]:,} at an end ({frames}): there is no frame before "
+                "the first and none after the last; take them out of the split"
+            )
+    return lines
+
+
+def _missing_list(
+    source: FrameSource, refs: Sequence[FrameRef], usable: Sequence[FrameRef], offsets: Sequence[int], has_flag: bool
+) -> str:
+    lines = missing_lines(source, refs, usable, offsets)
+    cure = "take them out of the split" if all("at an end" in line for line in lines) else "download them"
+    found = [
         f"{len(refs) - len(usable):,} of {len(refs):,} frames (or what goes with them) are missing under "
-        f"{source.root}; download them{', or go on without with --skip_missing' if has_flag else ''}:"
+        f"{source.root}; {cure}{', or go on without with --skip_missing' if has_flag else ''}:"
     ]
-    for folder in short[:_DRIVES_LISTED]:
-        gone = wanted[folder] - there[folder]
-        lines.append(f"  {folder}: {gone:,} of {wanted[folder]:,} missing; {source.archive(folder)}")
-    if len(short) > _DRIVES_LISTED:
-        lines.append(f"  and {len(short) - _DRIVES_LISTED} more drives")
-    return "\n".join(lines)
+    found += [f"  {line}" for line in lines[:_DRIVES_LISTED]]
+    if len(lines) > _DRIVES_LISTED:
+        found.append(f"  and {len(lines) - _DRIVES_LISTED} more drives")
+    return "\n".join(found)

@@ -23,7 +23,7 @@ from datasets.kitti.poses import poses_path, read_poses
 from depth.types import UserError
 
 _CAMERA = {"l": "2", "r": "3"}
-_NUMBERED = re.compile(r"([0-9]{1,10})\.([a-z]+)")
+_NUMBERED = re.compile(r"([0-9]{1,10})\.([A-Za-z]+)")
 # The order of preference where a frame is there twice: PNG has no compression loss.
 _IMAGE_SUFFIXES = ("png", "jpg", "jpeg")
 _RAW_DRIVE = re.compile(r"([0-9]{4}_[0-9]{2}_[0-9]{2})_drive_[0-9]{4}_sync")
@@ -88,13 +88,22 @@ class _Frames(FrameSource):
     def _image(self, ref: FrameRef) -> Path | None:
         return self._find(self._image_folder(ref), ref.frame, _IMAGE_SUFFIXES)
 
+    def span(self, ref: FrameRef) -> tuple[int, int] | None:
+        """The first and the last frame that are there of a drive's camera, None where none is."""
+        listed = self._listing(self._image_folder(ref), _IMAGE_SUFFIXES)
+        return (min(listed), max(listed)) if listed else None
+
     def _find(self, folder: str, frame: int, suffixes: tuple[str, ...]) -> Path | None:
         """The file of a frame in a folder below the root, or None."""
+        name = self._listing(folder, suffixes).get(frame)
+        return None if name is None else self.root / folder / name
+
+    def _listing(self, folder: str, suffixes: tuple[str, ...]) -> dict[int, str]:
+        """The files of a folder by their frames, listed once."""
         key = (folder, suffixes)
         if key not in self._listed:
             self._listed[key] = _list_frames(self.root / folder, suffixes)
-        name = self._listed[key].get(frame)
-        return None if name is None else self.root / folder / name
+        return self._listed[key]
 
 
 class KittiRaw(_Frames):
@@ -123,6 +132,8 @@ class KittiRaw(_Frames):
         known = _RAW_DRIVE.fullmatch(drive)
         if known is None:
             return f"expected {self.root / folder}"
+        if (self.root / folder / "image_00").is_dir() and not (self.root / folder / "image_02").is_dir():
+            return f"{self.root / folder} has the grey cameras alone (image_00): the colour images are in {drive}.zip"
         calibrated = (self.root / _date(folder) / "calib_cam_to_cam.txt").is_file()
         return f"download {drive}.zip" + ("" if calibrated else f" and {known[1]}_calib.zip") + " (KITTI raw data)"
 
@@ -188,8 +199,12 @@ class KittiRaw(_Frames):
 class KittiOdometry(_Frames):
     """<root>/sequences/<number>/image_2/<frame>.png or .jpg with calib.txt beside it. A FrameSource.
 
-    `folder` of a FrameRef is the sequence's number. Raises UserError where the root is no folder.
+    `folder` of a FrameRef is the sequence's number. The root may also be the folder above dataset/, in which KITTI's
+    archives have all, or sequences/ itself. Raises UserError where it is no folder.
     """
+
+    def __init__(self, root: Path | str) -> None:
+        super().__init__(odometry_home(Path(root)))
 
     @classmethod
     def recognises(cls, root: Path, refs: Sequence[FrameRef]) -> bool:
@@ -202,6 +217,9 @@ class KittiOdometry(_Frames):
 
     def archive(self, folder: str) -> str:
         """What is to be downloaded for a sequence, for messages."""
+        home = self.root / "sequences"
+        if any(home.glob("*/image_0")) and not any(home.glob("*/image_2")):
+            return f"{home} has the grey images alone (image_0): download data_odometry_color.zip (KITTI odometry)"
         return "download data_odometry_color.zip and data_odometry_calib.zip (KITTI odometry)"
 
     def cameras(self, ref: FrameRef) -> CameraPair:
@@ -216,6 +234,12 @@ class KittiOdometry(_Frames):
 
     def _image_folder(self, ref: FrameRef) -> str:
         return f"{_sequence(ref.folder)}/image_{_CAMERA[ref.side]}"
+
+
+def odometry_home(root: Path) -> Path:
+    """The folder with sequences/ and poses/: the root, dataset/ in it, or what is above it; else the root itself."""
+    homes = (root, root / "dataset", *([root.absolute().parent] if root.absolute().name == "sequences" else []))
+    return next((home for home in homes if (home / "sequences").is_dir()), root)
 
 
 def _date(folder: str) -> str:
@@ -238,8 +262,8 @@ def _list_frames(folder: Path, suffixes: tuple[str, ...]) -> dict[int, str]:
         raise UserError(f"cannot list {folder}: {error.strerror or error}") from None
     frames: dict[int, str] = {}
     for suffix in reversed(suffixes):
-        for name in names:
+        for name in sorted(names):  # of a.PNG and a.png the latter is taken
             match = _NUMBERED.fullmatch(name)
-            if match is not None and match[2] == suffix:
+            if match is not None and match[2].lower() == suffix:
                 frames[int(match[1])] = name
     return frames

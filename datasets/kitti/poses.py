@@ -18,6 +18,7 @@ from depth.types import UserError
 
 # KITTI prints seven digits, so that its matrices are rotations to about 1e-6.
 _ROTATION_TOLERANCE = 1e-3
+_LAST_WITH_POSES = 10  # of the sequences 00 to 21
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class PoseSequence:
 
     name: str  # "09", or the drive's folder without the date
     refs: tuple[FrameRef, ...]
-    truth: np.ndarray  # float64 (N,4,4), first_from_frame of these frames, metres
+    truth: np.ndarray | None  # float64 (N,4,4), first_from_frame of these frames, metres; None where nobody knows it
 
 
 def poses_path(root: Path, folder: str) -> Path:
@@ -65,6 +66,8 @@ def format_poses(poses: np.ndarray) -> str:
 def load_sequences(root: Path, refs: list[FrameRef]) -> list[PoseSequence]:
     """The split's frames as sequences with their true poses, one per folder and camera in the split's order.
 
+    KITTI publishes the poses of the sequences 00 to 10; others, and drives without a file, have no truth.
+
     Args:
         root: the data path.
         refs: the frames; those of a folder are consecutive.
@@ -81,15 +84,22 @@ def load_sequences(root: Path, refs: list[FrameRef]) -> list[PoseSequence]:
                 raise UserError(f"poses need frames in a row, and in {folder} {after.frame} follows {before.frame}")
         if len(frames) < 2:
             raise UserError(f"poses need two frames at least, and the split has one of {folder}")
-        path = poses_path(root, folder)
-        if not path.is_file():
-            raise UserError(f"no poses {path}: unpack data_odometry_poses.zip (KITTI odometry) under {root}")
-        poses = read_poses(path)
-        if len(poses) <= frames[-1].frame:
-            raise UserError(f"{path} has {len(poses):,} poses, the split asks for frame {frames[-1].frame:,}")
-        poses = poses[frames[0].frame : frames[-1].frame + 1]
-        sequences.append(PoseSequence(folder.rpartition("/")[2], frames, np.linalg.inv(poses[0]) @ poses))
+        sequences.append(PoseSequence(folder.rpartition("/")[2], frames, _truth(root, frames)))
     return sequences
+
+
+def _truth(root: Path, frames: tuple[FrameRef, ...]) -> np.ndarray | None:
+    """See PoseSequence. Raises UserError where KITTI has poses and they are not there, malformed or too few."""
+    folder, path = frames[0].folder, poses_path(root, frames[0].folder)
+    if not path.is_file():
+        if folder.isdecimal() and int(folder) <= _LAST_WITH_POSES:
+            raise UserError(f"no poses {path}: unpack data_odometry_poses.zip (KITTI odometry) under {root}")
+        return None
+    poses = read_poses(path)
+    if len(poses) <= frames[-1].frame:
+        raise UserError(f"{path} has {len(poses):,} poses, the split asks for frame {frames[-1].frame:,}")
+    poses = poses[frames[0].frame : frames[-1].frame + 1]
+    return np.linalg.inv(poses[0]) @ poses
 
 
 class SequenceImages(torch.utils.data.Dataset):

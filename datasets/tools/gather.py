@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from datasets.footage.camera import CameraChoice
+from datasets.kitti.layout import odometry_home
 from datasets.tools.clips import own_footage
 from datasets.tools.facts import Facts
 from datasets.tools.recordings import recordings
@@ -18,7 +19,7 @@ def gather(path: Path, split: str, choice: CameraChoice, use_stereo: bool = Fals
     """The facts about whatever lies at the path. Raises UserError where it is nothing that can be read."""
     if path.is_dir() and (path / "world.json").is_file():
         return recordings(path, "embedded world", path / "splits", use_stereo)
-    if path.is_dir() and (path / "sequences").is_dir():
+    if path.is_dir() and (odometry_home(path) / "sequences").is_dir():
         return recordings(path, "KITTI odometry", split if split.startswith("odom") else "odom", use_stereo)
     if path.is_dir() and any(_RAW_DATE.fullmatch(p.name) for p in path.iterdir() if p.is_dir()):
         return recordings(path, "KITTI raw", split, use_stereo)

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from datasets.core.images import read_image
-from datasets.core.sources import FrameSource, is_complete, nothing_there
+from datasets.core.sources import FrameSource, at_the_ends, is_complete, missing_lines, nothing_there
 from datasets.core.splits import FrameRef, Part, has_part, load_split, split_name
 from datasets.kitti.layout import KittiOdometry, KittiRaw
 from datasets.tools.facts import Facts, look_at_files, note_camera, read_pair, spread
@@ -20,8 +20,8 @@ def recordings(root: Path, kind: str, split: str | Path, use_stereo: bool) -> Fa
     """KITTI's layouts: counted by the split, and by what is on the disk."""
     raw = kind != "KITTI odometry"
     source: FrameSource = KittiRaw(root) if raw else KittiOdometry(root)
-    folders = sorted(root.glob("*/*/image_02/data") if raw else root.glob("sequences/*/image_2"))
-    images = {_drive(root, f, raw): sorted(p for p in f.iterdir() if _is_image(p)) for f in folders}
+    folders = sorted(source.root.glob("*/*/image_02/data" if raw else "sequences/*/image_2"))
+    images = {_drive(source.root, f, raw): sorted(p for p in f.iterdir() if _is_image(p)) for f in folders}
     facts = Facts(kind, {name: len(files) for name, files in images.items()}, fps=[KITTI_FPS])
     files = [file for each in images.values() for file in each]
     look_at_files(facts, files)
@@ -41,7 +41,7 @@ def _drive(root: Path, folder: Path, raw: bool) -> str:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix in (".png", ".jpg", ".jpeg") and path.stem.isdecimal()
+    return path.suffix.lower() in (".png", ".jpg", ".jpeg") and path.stem.isdecimal()
 
 
 def _count_split(facts: Facts, source: FrameSource, split: str | Path, use_stereo: bool) -> None:
@@ -50,23 +50,17 @@ def _count_split(facts: Facts, source: FrameSource, split: str | Path, use_stere
     judged = next((part for part in parts if part != "val"), None)
     if judged is None:
         facts.problems.append(f"split {split} has neither a train nor a test part")
-    wanted: Counter[str] = Counter()
-    there: Counter[str] = Counter()
     for part in parts:
         refs = load_split(split, part)
         needed = () if part == "test" else (-1, 1, 0) if use_stereo else (-1, 1)
         usable = [ref for ref in refs if is_complete(source, ref, needed)]
         facts.counts.append(f"{part} {len(usable):,} of {len(refs):,}")
         facts.samples += len(usable) if part == "train" else 0
-        facts.missing_frames += len({(r.folder, r.frame) for r in refs} - {(r.folder, r.frame) for r in usable})
-        wanted.update(ref.folder for ref in refs)
-        there.update(ref.folder for ref in usable)
+        lacking = set(refs) - set(usable) - set(at_the_ends(source, refs, needed))
+        facts.missing_frames += len({(r.folder, r.frame) for r in lacking} - {(r.folder, r.frame) for r in usable})
+        facts.missing += [f"{part}: {line}" for line in missing_lines(source, refs, usable, needed)]
         if part == judged and not usable:
             facts.problems.append(nothing_there(source, refs, needed, None))
-    for folder, count in wanted.items():
-        if there[folder] < count:
-            lacking = count - there[folder]
-            facts.missing.append(f"{folder}: {lacking:,} of {count:,} missing; {source.archive(folder)}")
     if judged == "test":
         _count_evaluation(facts, source, split)
 

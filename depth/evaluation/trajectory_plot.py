@@ -18,23 +18,25 @@ _GRID, _TEXT = (225, 225, 225), (90, 90, 90)
 
 @dataclass(frozen=True)
 class Track:
-    """One tile: positions (N,3) in metres, x right, y down, z forward."""
+    """One tile: positions (N,3) in one unit, x right, y down, z forward."""
 
     title: str
-    truth: np.ndarray
+    truth: np.ndarray | None  # None where nobody knows it
     predictions: Mapping[str, np.ndarray]  # label -> positions
 
 
 def trajectory_sheet(tracks: Sequence[Track]) -> np.ndarray:
-    """uint8 (H,W,3) BGR: x to the right and z upwards, in equal units, with a grid in metres."""
+    """uint8 (H,W,3) BGR: x to the right and z upwards, in equal units, with a grid in them."""
     tiles = [_tile(track) for track in tracks]
+    rows = max(map(len, tiles))  # one line less where the truth is not known
+    tiles = [np.pad(tile, ((0, rows - len(tile)), (0, 0), (0, 0)), constant_values=255) for tile in tiles]
     columns = min(_COLUMNS, len(tiles))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     return np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
 
 
 def _tile(track: Track) -> np.ndarray:
-    lines = {"truth": track.truth, **track.predictions}
+    lines = ({} if track.truth is None else {"truth": track.truth}) | dict(track.predictions)
     points = np.concatenate(list(lines.values()))[:, [0, 2]]
     low, high = points.min(0), points.max(0)
     span = max(float((high - low).max()), 1e-3) * 1.1

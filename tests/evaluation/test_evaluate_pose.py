@@ -154,10 +154,33 @@ def test_evaluates_the_odometry_layout(tmp_path, capsys):
     assert "--skip_missing" not in str(caught.value)
 
 
+def test_sequences_whose_truth_nobody_knows_get_trajectories_without_a_table(tmp_path, capsys):
+    """KITTI keeps the poses of 11 to 21, which is where a submission needs the files."""
+    root, run = write_odometry(write_odometry(tmp_path / "dataset", "11"), "09"), write_run(tmp_path / "run")
+    (root / "poses").mkdir()
+    (root / "poses" / "09.txt").write_text("".join(f"1 0 0 0 0 1 0 0 0 0 1 {frame}\n" for frame in range(3)))
+    out = tmp_path / "out"
+    for lines, table, names in (("11 l 0-2\n", False, {"11"}), ("09 l 0-2\n11 l 0-2\n", True, {"09", "11"})):
+        (tmp_path / "mine.txt").write_text(lines)
+        options = PoseOptions(
+            data_path=str(tmp_path), eval_split=str(tmp_path / "mine.txt"), load_weights_folder=str(run),
+            num_workers=0, device="cpu", eval_out_dir=str(out),
+        )  # fmt: skip
+        results = evaluate(options)
+        text = capsys.readouterr().out
+        assert ("ATE-5" in text) == table and "11: no true poses; its trajectory alone" in text
+        assert "mean of" not in text and {result.sequence.name for result in results} == names
+        assert np.allclose(read_poses(out / "11.txt"), results[-1].predicted, atol=1e-6)
+        assert results[-1].errors is results[-1].straight is results[-1].sequence.truth is None
+        record = json.loads((out / "metrics.json").read_text())
+        assert set(record["sequences"]) == names - {"11"} and record["without_truth"] == ["11"]
+        assert (out / "plot.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("text", "frames", "words"),
     [
-        (None, (0, 1), "data_odometry_poses.zip"),
+        (None, (0, 1), "no poses .*09.txt: unpack data_odometry_poses.zip"),
         (IDENTITY, (0, 1), "has 1 poses"),
         (f"{IDENTITY}\n1 0 0", (0, 1), "line 2: a pose is 12 numbers"),
         (f"{IDENTITY}\n{IDENTITY} 7", (0, 1), "line 2: a pose is 12 numbers"),
