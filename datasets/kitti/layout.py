@@ -1,11 +1,7 @@
-"""KITTI's two layouts on disk: raw recordings and the odometry benchmark.
-
-Every folder is listed once, so that tens of thousands of frames are looked up without a system call each.
-"""
+"""KITTI's two layouts on disk: raw recordings and the odometry benchmark."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -13,100 +9,18 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from datasets.core.images import image_size
-from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
 from datasets.core.truth import GroundTruth
 from datasets.kitti.calibration import CameraPair, read_odometry_cameras, read_raw_cameras, read_raw_velodyne
 from datasets.kitti.ground_truth import DepthMapGroundTruth, VelodyneGroundTruth
+from datasets.kitti.listing import CAMERA, NumberedFrames
 from datasets.kitti.oxts import distance, read_times
-from datasets.kitti.poses import poses_path, read_poses
 from depth.types import UserError
 
-_CAMERA = {"l": "2", "r": "3"}
-_NUMBERED = re.compile(r"([0-9]{1,10})\.([A-Za-z]+)")
-# The order of preference where a frame is there twice: PNG has no compression loss.
-_IMAGE_SUFFIXES = ("png", "jpg", "jpeg")
 _RAW_DRIVE = re.compile(r"([0-9]{4}_[0-9]{2}_[0-9]{2})_drive_[0-9]{4}_sync")
 
 
-class _Frames(FrameSource):
-    """What the two layouts share: folder listings by frame number, each read once, and the calibration's answers.
-
-    See datasets.core.sources.FrameSource.
-    """
-
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
-        if not self.root.is_dir():
-            raise UserError(f"the data path {self.root} is not a folder")
-        self._listed: dict[tuple[str, tuple[str, ...]], dict[int, str]] = {}
-        self._cameras: dict[str, CameraPair] = {}
-        self._poses: dict[str, np.ndarray | None] = {}
-
-    def has(self, ref: FrameRef) -> bool:
-        """Whether the image is there, by the folder's listing."""
-        return self._image(ref) is not None
-
-    def image_path(self, ref: FrameRef) -> Path:
-        """The image file. Raises UserError where it is not there."""
-        path = self._image(ref)
-        if path is None:
-            raise UserError(f"no image for frame {ref.name}: {self.example_path(ref)} (or .jpg) is missing")
-        return path
-
-    def intrinsics(self, ref: FrameRef) -> tuple[np.ndarray, tuple[int, int]]:
-        """K, float64 (3,3), pixels of the original image, and its (width, height). Raises UserError."""
-        camera = self.cameras(ref).camera(ref.side)
-        return camera.intrinsics, (camera.width, camera.height)
-
-    def stereo_from(self, ref: FrameRef) -> np.ndarray:
-        """other_from_this, float64 (4,4), metres. Raises UserError."""
-        return self.cameras(ref).other_from_this(ref.side)
-
-    def world_from_camera(self, ref: FrameRef) -> np.ndarray | None:
-        """From the recording's file of poses, where there is one; the right camera's by the calibration."""
-        if ref.folder not in self._poses:
-            path = poses_path(self.root, ref.folder)
-            self._poses[ref.folder] = read_poses(path) if path.is_file() else None
-        poses = self._poses[ref.folder]
-        if poses is None or not 0 <= ref.frame < len(poses):
-            return None
-        return poses[ref.frame] if ref.side == "l" else poses[ref.frame] @ self.stereo_from(ref)
-
-    def cameras(self, ref: FrameRef) -> CameraPair:
-        """The calibration of the recording. Raises UserError where it is missing or malformed."""
-        raise NotImplementedError
-
-    def example_path(self, ref: FrameRef) -> Path:
-        """Where the image would be, for messages."""
-        raise NotImplementedError
-
-    def _image_folder(self, ref: FrameRef) -> str:
-        """The folder of the image, relative to the root."""
-        raise NotImplementedError
-
-    def _image(self, ref: FrameRef) -> Path | None:
-        return self._find(self._image_folder(ref), ref.frame, _IMAGE_SUFFIXES)
-
-    def span(self, ref: FrameRef) -> tuple[int, int] | None:
-        """The first and the last frame that are there of a drive's camera, None where none is."""
-        listed = self._listing(self._image_folder(ref), _IMAGE_SUFFIXES)
-        return (min(listed), max(listed)) if listed else None
-
-    def _find(self, folder: str, frame: int, suffixes: tuple[str, ...]) -> Path | None:
-        """The file of a frame in a folder below the root, or None."""
-        name = self._listing(folder, suffixes).get(frame)
-        return None if name is None else self.root / folder / name
-
-    def _listing(self, folder: str, suffixes: tuple[str, ...]) -> dict[int, str]:
-        """The files of a folder by their frames, listed once."""
-        key = (folder, suffixes)
-        if key not in self._listed:
-            self._listed[key] = _list_frames(self.root / folder, suffixes)
-        return self._listed[key]
-
-
-class KittiRaw(_Frames):
+class KittiRaw(NumberedFrames):
     """<root>/<date>/<drive>/image_02/data/<frame>.png or .jpg, calibration in <root>/<date>. A FrameSource.
 
     `folder` of a FrameRef is "<date>/<drive>". Raises UserError where the root is no folder.
@@ -163,7 +77,7 @@ class KittiRaw(_Frames):
         Looked for in the drive's own folder and where KITTI's archive of annotated depth unpacks:
         data_depth_annotated/, which has train/<drive> and val/<drive>.
         """
-        camera = f"proj_depth/groundtruth/image_0{_CAMERA[ref.side]}"
+        camera = f"proj_depth/groundtruth/image_0{CAMERA[ref.side]}"
         drive = PurePosixPath(ref.folder).name
         homes = [f"{top}{part}/{drive}" for top in ("", "data_depth_annotated/") for part in ("train", "val")]
         found = (self._find(f"{home}/{camera}", ref.frame, ("png",)) for home in (ref.folder, *homes))
@@ -188,7 +102,7 @@ class KittiRaw(_Frames):
         return VelodyneGroundTruth(self, cache) if kind == "velodyne" else DepthMapGroundTruth(self)
 
     def _image_folder(self, ref: FrameRef) -> str:
-        return f"{ref.folder}/image_0{_CAMERA[ref.side]}/data"
+        return f"{ref.folder}/image_0{CAMERA[ref.side]}/data"
 
     def _calibration_file(self, path: Path, date: str) -> Path:
         if not path.is_file():
@@ -196,7 +110,7 @@ class KittiRaw(_Frames):
         return path
 
 
-class KittiOdometry(_Frames):
+class KittiOdometry(NumberedFrames):
     """<root>/sequences/<number>/image_2/<frame>.png or .jpg with calib.txt beside it. A FrameSource.
 
     `folder` of a FrameRef is the sequence's number. The root may also be the folder above dataset/, in which KITTI's
@@ -233,7 +147,7 @@ class KittiOdometry(_Frames):
         return self._cameras[sequence]
 
     def _image_folder(self, ref: FrameRef) -> str:
-        return f"{_sequence(ref.folder)}/image_{_CAMERA[ref.side]}"
+        return f"{_sequence(ref.folder)}/image_{CAMERA[ref.side]}"
 
 
 def odometry_home(root: Path) -> Path:
@@ -250,20 +164,3 @@ def _date(folder: str) -> str:
 def _sequence(folder: str) -> str:
     """Monodepth2's files say "9" where the folder is called "09"."""
     return f"sequences/{int(folder):02d}" if folder.isdecimal() else f"sequences/{folder}"
-
-
-def _list_frames(folder: Path, suffixes: tuple[str, ...]) -> dict[int, str]:
-    """Frame number -> file name. An absent folder has no frames; an unreadable one is a UserError."""
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise UserError(f"cannot list {folder}: {error.strerror or error}") from None
-    frames: dict[int, str] = {}
-    for suffix in reversed(suffixes):
-        for name in sorted(names):  # of a.PNG and a.png the latter is taken
-            match = _NUMBERED.fullmatch(name)
-            if match is not None and match[2].lower() == suffix:
-                frames[int(match[1])] = name
-    return frames

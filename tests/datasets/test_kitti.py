@@ -108,7 +108,7 @@ def test_png_or_jpeg_is_found_by_itself_and_png_preferred(tmp_path):
 def test_folders_are_listed_once(tmp_path, monkeypatch):
     source = KittiRaw(write_raw(tmp_path))
     assert all(source.has(ref) for ref in refs(range(5)))
-    monkeypatch.setattr("datasets.kitti.layout.os.listdir", lambda _: pytest.fail("listed again"))
+    monkeypatch.setattr("datasets.kitti.listing.os.listdir", lambda _: pytest.fail("listed again"))
     assert [source.has(ref) for ref in refs(range(7))] == [True] * 5 + [False] * 2
 
 

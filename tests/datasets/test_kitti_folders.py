@@ -51,13 +51,13 @@ def test_of_two_spellings_the_preferred_one_is_taken_whatever_the_disk_lists_fir
         shutil.copy(folder / "0000000000.png", folder / name)
     names = ["0000000000.PNG", "0000000000.png", "0000000000.JPG"]
     for order in (names, names[::-1]):
-        monkeypatch.setattr("datasets.kitti.layout.os.listdir", lambda _, order=order: order)
+        monkeypatch.setattr("datasets.kitti.listing.os.listdir", lambda _, order=order: order)
         assert KittiRaw(tmp_path).image_path(FrameRef(DRIVE, 0, "l")).name == "0000000000.png"
 
 
 def test_capitals_become_jpegs_too(tmp_path):
     root = renamed(write_raw(tmp_path), ".PNG")
-    assert convert_all(root, delete_png=True, workers=1, progress=False) == {"written": 10}
+    assert convert_all(root, delete_png=True, workers=1) == {"written": 10}
     assert KittiRaw(root).image_path(FrameRef(DRIVE, 2, "l")).name == "0000000002.jpg"
 
 

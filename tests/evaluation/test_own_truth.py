@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from datasets.core.evaluated import EvalDataset
+from datasets.core.sources import FrameSource
 from datasets.core.splits import FrameRef
 from datasets.core.truth_files import TruthFiles
 from datasets.kitti.layout import KittiRaw
@@ -91,7 +92,7 @@ def test_results_have_a_folder_of_their_own():
 def test_make3d_looks_at_the_middle_at_two_to_one():
     """1704x2272 images with 305x55 maps: rows 17 to 37 of 55, as evaluations of Make3D have it; depths below 70 m."""
 
-    class Tall:
+    class Tall(FrameSource):
         def ground_truth_of(self, ref):
             return DepthPixels.of(np.arange(1, 56, dtype=np.float32)[:, None] * np.ones((1, 305), np.float32))
 
