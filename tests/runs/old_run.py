@@ -55,31 +55,26 @@ def command(checkout: Path, folder: Path, line: str) -> None:
 
 
 def outline(value: Any) -> Any:
-    """A checkpoint's content as JSON: a tensor is "type AxBxC", a long list of integers how many there are."""
+    """A checkpoint's content as JSON: a tensor is "type<AxBxC>", float32 where no type is said, and a long list of
+    integers is how many there are, counted from 0 or a generator's state."""
     if isinstance(value, torch.Tensor):
-        return f"{value.dtype} {'x'.join(map(str, value.shape))}"
+        kind = str(value.dtype).removeprefix("torch.").replace("float32", "")
+        return f"{kind}<{'x'.join(map(str, value.shape))}>"
     if isinstance(value, dict):
-        return {"#": [[key, outline(each)] for key, each in value.items()]} if _numbered(value) else _named(value)
+        inner = {key: outline(each) for key, each in value.items()}
+        return inner if all(isinstance(key, str) for key in value) else {"#": [[*pair] for pair in inner.items()]}
     if isinstance(value, list | tuple):
         if len(value) > 100:
-            return {"integers": len(value)}
+            return {"counted" if [*value] == [*range(len(value))] else "integers": len(value)}
         inner = [outline(each) for each in value]
         return {"tuple": inner} if isinstance(value, tuple) else inner
     return value
 
 
-def _numbered(value: dict) -> bool:
-    return any(not isinstance(key, str) for key in value)
-
-
-def _named(value: dict) -> dict[str, Any]:
-    return {key: outline(each) for key, each in value.items()}
-
-
 def fill(value: Any, path: str = "") -> Any:
     """The inverse of `outline`, with tensors that are drawn from their own name: the same everywhere."""
-    if isinstance(value, str) and (found := re.fullmatch(r"torch\.(\w+) ([\dx]*)", value)):
-        return drawn(path, found[1], tuple(map(int, filter(None, found[2].split("x")))))
+    if isinstance(value, str) and (found := re.fullmatch(r"(\w*)<([\dx]*)>", value)):
+        return drawn(path, found[1] or "float32", tuple(map(int, filter(None, found[2].split("x")))))
     if isinstance(value, list):
         return [fill(each, f"{path}.{index}") for index, each in enumerate(value)]
     if not isinstance(value, dict):
@@ -88,6 +83,8 @@ def fill(value: Any, path: str = "") -> Any:
         return {key: fill(each, f"{path}.{key}") for key, each in value["#"]}
     if set(value) == {"tuple"}:
         return tuple(fill(value["tuple"], path))
+    if set(value) == {"counted"}:
+        return list(range(value["counted"]))
     if set(value) == {"integers"}:  # a Mersenne twister's 624 words; Python puts the place in them last
         words = np.random.default_rng(0).integers(0, 2**32, 624).tolist()
         return [*words, 624][: value["integers"]]
@@ -104,12 +101,10 @@ def drawn(path: str, kind: str, shape: tuple[int, ...]) -> torch.Tensor:
     values = rng.standard_normal(shape) / math.sqrt(max(1, math.prod(shape[1:])))
     if len(shape) == 1:  # of a normalisation, or a bias
         values = 0.1 * rng.standard_normal(shape) + (name == "weight")
-    if name == "running_var":
+    if name == "exp_avg":  # large, so that a step shows whether Adam's state came along
+        values = rng.standard_normal(shape)
+    if name in ("running_var", "exp_avg_sq"):
         values = rng.uniform(0.5, 1.5, shape)
-    if name == "exp_avg":
-        values = 1e-3 * values
-    if name == "exp_avg_sq":
-        values = 1e-6 * (1 + values**2)
     return torch.from_numpy(np.asarray(values)).to(getattr(torch, kind))
 
 
@@ -136,12 +131,12 @@ def results(checkout: Path, folder: Path) -> dict[str, Any]:
     assert depth.shape == (HEIGHT, WIDTH)
     given = "--load_weights_folder runs/run/checkpoints/best.pt --data_path data --eval_split split --device cpu"
     command(checkout, folder, f"evaluate_depth.py {given} --num_workers 0 --eval_out_dir errors")
-    errors = json.loads((folder / "errors" / "metrics.json").read_text())
+    errors = json.loads((folder / "errors" / "metrics.json").read_text())["metrics"]
     before = torch.load(folder / "runs/run/checkpoints/last.pt", weights_only=True)
     command(checkout, folder, "train.py --resume runs/run --max_steps 3 --num_workers 0 --device cpu")
     after = torch.load(folder / "runs/run/checkpoints/last.pt", weights_only=True)
     return {
-        "depth": depth[::6, ::8].tolist(),
+        "depth": depth[::6, ::8].astype(float).round(5).tolist(),
         "errors": errors,
         "progress": after["progress"],
         "moved": {part: moved(before["objective"], after["objective"], f"{part}.") for part in PARTS},
