@@ -44,13 +44,12 @@ _SMALL = 2_000_000  # pixels in all images of a world below which starting proce
 _MOST_WORKERS = 8
 
 
-def ensure_world(root: Path | None = None, spec: WorldSpec = DEFAULT_WORLD, progress: bool = True) -> Path:
+def ensure_world(root: Path | None = None, spec: WorldSpec = DEFAULT_WORLD) -> Path:
     """The folder of the finished world; writes it first where the cache does not have it.
 
     Args:
         root: the cache; default $DEJAVU_CACHE, else ~/.cache/dejavu-depth.
         spec: which world.
-        progress: whether to show a progress bar while writing.
 
     Raises:
         UserError: a spec out of range, or a cache that cannot be written or is full.
@@ -62,7 +61,7 @@ def ensure_world(root: Path | None = None, spec: WorldSpec = DEFAULT_WORLD, prog
         return final
     try:
         with whole_folder(final, "world.json") as folder:
-            _write_world(folder, spec, progress)
+            _write_world(folder, spec)
     except OSError as error:
         hint = "set $DEJAVU_CACHE to a folder that can be written and has room"
         raise UserError(f"cannot write the embedded world into {root} ({error}): {hint}") from error
@@ -77,13 +76,13 @@ def _check(spec: WorldSpec) -> None:
             raise UserError(f"embedded world: {name} is {value}, it must lie in {low}..{high}")
 
 
-def _write_world(folder: Path, spec: WorldSpec, progress: bool) -> None:
+def _write_world(folder: Path, spec: WorldSpec) -> None:
     write_calibration(folder, spec)
     (folder / "splits").mkdir()
     for split in SPLITS:
         (folder / "splits" / f"{split}.txt").write_text("\n".join(spec.split(split)) + "\n")
     drives = spec.drives()
-    with tqdm(total=len(drives), desc="embedded world", unit="drive", disable=not progress) as bar:
+    with tqdm(total=len(drives), desc="embedded world", unit="drive", disable=None) as bar:
         for _ in _write_drives(folder, spec):
             os.utime(folder.parent)  # which tells other processes that this one lives
             bar.update()

@@ -105,7 +105,7 @@ def world(tmp_path_factory):
     spec = WorldSpec(
         height=64, width=192, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=4, labels=True
     )  # fmt: skip
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ SPEC = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return DataPlace(ensure_world(tmp_path_factory.mktemp("world"), SPEC, progress=False), "synthetic", "")
+    return DataPlace(ensure_world(tmp_path_factory.mktemp("world"), SPEC), "synthetic", "")
 
 
 def test_scenes_are_the_truth_at_the_networks_size(world):
@@ -46,7 +46,7 @@ def test_scenes_are_the_truth_at_the_networks_size(world):
 
 def test_a_world_without_labels_is_refused(tmp_path):
     spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=3)
-    place = DataPlace(ensure_world(tmp_path, spec, progress=False), "synthetic", "")
+    place = DataPlace(ensure_world(tmp_path, spec), "synthetic", "")
     with pytest.raises(UserError, match="world with labels"):
         load_scenes(place, "test", 64, 96)
 

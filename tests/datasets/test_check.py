@@ -135,7 +135,7 @@ def test_odometry(tmp_path, capsys):
 
 def test_the_embedded_world(tmp_path, capsys):
     spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=4)
-    world = ensure_world(tmp_path, spec, progress=False)
+    world = ensure_world(tmp_path, spec)
     code, text = run(capsys, world)
     assert code == 0 and "embedded world" in text and "train 4 of 4, val 2 of 2, test 4 of 4" in text
     assert all(word in text for word in ("motion", "standing", "camera", "disk", "time"))

@@ -76,7 +76,7 @@ def test_straight_pixels_are_looked_up_where_the_formula_says(camera, alpha):
 @pytest.fixture(scope="module")
 def world_frame(tmp_path_factory):
     spec = WorldSpec(height=HEIGHT, width=WIDTH, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=3)
-    root = ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    root = ensure_world(tmp_path_factory.mktemp("world"), spec)
     return cv2.imread(str(next(root.glob("*/*/image_02/data/*.png"))))[..., ::-1]
 
 

@@ -58,7 +58,7 @@ def test_ground_truth_that_validation_could_not_read_is_refused_before_training(
 
 def test_a_damaged_depth_map_of_the_embedded_world_is_refused_before_training(tmp_path):
     spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=4)
-    place = DataPlace(ensure_world(tmp_path, spec, progress=False), "synthetic", "")
+    place = DataPlace(ensure_world(tmp_path, spec), "synthetic", "")
     assert len(sets(tmp_path, place=place).evaluation) == 2
     (first, *_) = sorted(place.root.glob("*/*/proj_depth/groundtruth/*/*.png"))
     for path in place.root.glob("*/*/proj_depth/groundtruth/*/*.png"):

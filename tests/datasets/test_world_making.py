@@ -31,20 +31,20 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def test_same_bytes_here_and_in_processes(tmp_path, monkeypatch):
-    here = ensure_world(tmp_path / "a", TINY, progress=False)
+    here = ensure_world(tmp_path / "a", TINY)
     monkeypatch.setattr(synthetic, "_SMALL", 0)
     monkeypatch.setattr(synthetic.os, "cpu_count", lambda: 2)
-    elsewhere = ensure_world(tmp_path / "b", TINY, progress=False)
+    elsewhere = ensure_world(tmp_path / "b", TINY)
     assert digest(here) == digest(elsewhere)
     assert here.name == elsewhere.name != WorldSpec(height=32, width=96, seed=1).folder_name()
 
 
 def test_cache_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("DEJAVU_CACHE", str(tmp_path))
-    folder = ensure_world(spec=TINY, progress=False)
+    folder = ensure_world(spec=TINY)
     assert folder.parent == tmp_path
     monkeypatch.setattr(synthetic, "write_drive", None)
-    assert ensure_world(spec=TINY, progress=False) == folder
+    assert ensure_world(spec=TINY) == folder
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
@@ -55,10 +55,10 @@ def test_interrupted_or_full_leaves_nothing(tmp_path, monkeypatch, stop):
     with monkeypatch.context() as patch:
         patch.setattr(synthetic, "write_drive", fail)
         with pytest.raises(KeyboardInterrupt if stop is KeyboardInterrupt else UserError) as caught:
-            ensure_world(tmp_path, TINY, progress=False)
+            ensure_world(tmp_path, TINY)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    assert (ensure_world(tmp_path, TINY, progress=False) / "world.json").is_file()
+    assert (ensure_world(tmp_path, TINY) / "world.json").is_file()
 
 
 def test_a_faster_writer_wins(tmp_path, monkeypatch):
@@ -66,11 +66,11 @@ def test_a_faster_writer_wins(tmp_path, monkeypatch):
 
     def write_while_another_finishes(folder, spec, drive):
         monkeypatch.setattr(synthetic, "write_drive", original)
-        ensure_world(tmp_path, spec, progress=False)
+        ensure_world(tmp_path, spec)
         original(folder, spec, drive)
 
     monkeypatch.setattr(synthetic, "write_drive", write_while_another_finishes)
-    folder = ensure_world(tmp_path, TINY, progress=False)
+    folder = ensure_world(tmp_path, TINY)
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -88,14 +88,14 @@ def test_worker_errors_reach_the_user(tmp_path, monkeypatch):
 
     monkeypatch.setattr(synthetic, "_start", blocked)
     with pytest.raises(UserError, match="cannot write the embedded world"):
-        ensure_world(tmp_path, TINY, progress=False)
+        ensure_world(tmp_path, TINY)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_input_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="DEJAVU_CACHE"):
-        ensure_world(tmp_path / "file", TINY, progress=False)
+        ensure_world(tmp_path / "file", TINY)
     with pytest.raises(UserError, match="frames_per_drive is 2"):
         ensure_world(tmp_path, WorldSpec(frames_per_drive=2))
     command = [sys.executable, "-m", "datasets.synthetic", "--root", str(tmp_path), "--height", "3"]

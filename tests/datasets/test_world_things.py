@@ -15,7 +15,7 @@ LARGEST = 9.3  # metres, the diagonal of a lorry
 
 @pytest.fixture(scope="module")
 def drives(tmp_path_factory) -> list[Path]:
-    world = ensure_world(tmp_path_factory.mktemp("world"), SPEC, progress=False)
+    world = ensure_world(tmp_path_factory.mktemp("world"), SPEC)
     return sorted((world / "2000_01_01").glob("*_sync"))
 
 

@@ -17,7 +17,7 @@ FULL_SIZE = WorldSpec(train_drives=3, val_drives=1, test_drives=1, frames_per_dr
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    return ensure_world(tmp_path_factory.mktemp("world"), FULL_SIZE, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), FULL_SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -201,7 +201,7 @@ def test_text_with_a_small_random_openclip_model(tmp_path):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=4)
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.tiny_run import save_run
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     spec = WorldSpec(height=48, width=160, train_drives=2, val_drives=1, test_drives=1, frames_per_drive=3)
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ IDENTITY = "1 0 0 0 0 1 0 0 0 0 1 0"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     spec = WorldSpec(height=48, width=96, train_drives=1, val_drives=1, test_drives=2, frames_per_drive=6)
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 def write_run(folder, **data):

@@ -31,7 +31,7 @@ def server():
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=6)
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 def _flags(world, folder):

@@ -52,7 +52,7 @@ def slope(rows, column):
 
 def measure(steps, networks, folder):
     spec = WorldSpec(height=64, width=96, train_drives=2, val_drives=1, test_drives=1, frames_per_drive=12)
-    world = ensure_world(folder, spec, progress=False)
+    world = ensure_world(folder, spec)
     if networks == "small":
         make_small()
     train.Trainer = WatchedTrainer

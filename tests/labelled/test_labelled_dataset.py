@@ -19,7 +19,7 @@ WORLD = WorldSpec(height=64, width=192, train_drives=3, val_drives=1, test_drive
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    return ensure_world(tmp_path_factory.mktemp("world"), WORLD, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), WORLD)
 
 
 def dataset(root: Path, **settings) -> LabelledDataset:

@@ -15,7 +15,7 @@ from tests.original_layout import write_original
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     spec = WorldSpec(height=96, width=320, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=3)
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 def _plain_disparity(path, encoder, decoder):

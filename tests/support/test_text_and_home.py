@@ -122,7 +122,7 @@ def test_so_may_the_environment(home, monkeypatch):
     assert default_cache_dir() == home / "cache"
     assert find_data(None, "kitti", home).root == home / "kitti"
     spec = WorldSpec(height=16, width=32, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=3)
-    assert ensure_world(spec=spec, progress=False).parent == home / "cache"
+    assert ensure_world(spec=spec).parent == home / "cache"
 
 
 def test_so_may_those_of_the_api(home):

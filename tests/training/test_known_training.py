@@ -42,7 +42,7 @@ def config(kind, log_dir, **data):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=4)
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 @pytest.mark.parametrize("kind", KINDS)

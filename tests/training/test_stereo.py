@@ -36,7 +36,7 @@ RANGE = (0.54, 540.0)
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     spec = WorldSpec(height=HEIGHT, width=WIDTH, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=4)
-    return ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), spec)
 
 
 def config_for(world, log_dir="runs", *, frame_ids=(0,), steps=2):

@@ -38,7 +38,7 @@ pytestmark = [
 def log_dir(tmp_path_factory):
     """A folder with one finished run of one step."""
     spec = WorldSpec(height=64, width=96, train_drives=1, val_drives=1, test_drives=1, frames_per_drive=3)
-    world = ensure_world(tmp_path_factory.mktemp("world"), spec, progress=False)
+    world = ensure_world(tmp_path_factory.mktemp("world"), spec)
     folder = tmp_path_factory.mktemp("runs")
     config = Config(
         data=DataOptions(data_path=str(world), dataset="synthetic", height=64, width=96, num_workers=0),

@@ -33,7 +33,7 @@ WORLD = WorldSpec(height=64, width=96, train_drives=2, val_drives=1, test_drives
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    return ensure_world(tmp_path_factory.mktemp("world"), WORLD, progress=False)
+    return ensure_world(tmp_path_factory.mktemp("world"), WORLD)
 
 
 def config(root: Path, runs: Path, name: str, tasks: tuple[str, ...] = ALL, steps: int = 2, **options) -> Config:
@@ -143,6 +143,6 @@ def test_data_without_labels_is_one_line(tmp_path):
     with pytest.raises(UserError, match="has no labels: --dataset names a set that has"):
         options = config(tmp_path / "kitti", tmp_path, "none", ("semantics",))
         train(replace(options, data=replace(options.data, dataset="kitti")), PROCESS)
-    plain = ensure_world(tmp_path, replace(WORLD, labels=False), progress=False)
+    plain = ensure_world(tmp_path, replace(WORLD, labels=False))
     with pytest.raises(UserError, match="4 of 4 images have no label"):
         train(config(plain, tmp_path, "plain", ("semantics",)), PROCESS)
