@@ -80,7 +80,7 @@ def labelled_sets(
     images = partial(_images, source, place, kinds, samples, windows, loading.seed)
     train = images(names)
     notes = [f"training: {note}"] + ([f"of these, {len(train):,} have their neighbours"] if samples.offsets else [])
-    loader = _train_loader(train, loading)
+    loader = make_train_loader(train, loading)
     record = {"train_frames": len(train), "classes": _plain(source.classes)}
     held_out, note = source.select("val", kinds, skip_missing) if source.images("val") else ([], "the set has none")
     notes.append(f"validation: {note}")
@@ -92,19 +92,6 @@ def labelled_sets(
     validation = image_loader(source, spread, kinds, samples, loading.batch_size, loading.num_workers)
     record |= {"validation_frames": len(spread)}
     return LabelledSets(loader, validation, shown, source.classes, tuple(notes), record)
-
-
-def _train_loader(images: Dataset, loading: Loading) -> DataLoader:
-    return make_train_loader(
-        images,
-        loading.batch_size,
-        loading.seed,
-        loading.rank,
-        loading.world_size,
-        loading.num_workers,
-        loading.pin,
-        loading.on_bad_sample,
-    )
 
 
 def image_loader(
@@ -119,7 +106,7 @@ def image_loader(
 ) -> DataLoader:
     """Lists of LabelledSamples in order; of several processes, one takes the images rank, rank + world_size, ..."""
     images = LabelledImages(source, names, kinds, samples.height, samples.width)
-    return make_loader(images, batch_size, list, num_workers, rank, world_size)
+    return make_loader(images, Loading(batch_size, num_workers, rank=rank, world_size=world_size), list)
 
 
 def evaluation_images(
