@@ -13,47 +13,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import torch
 from tqdm import tqdm
 
+from datasets.core.images import read_image, resize_image
 from datasets.core.sampler import Loading
 from datasets.core.splits import Part, split_name
 from datasets.core.truth_files import TruthFiles
+from datasets.kitti.benchmark import benchmark_images
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
 from datasets.sets import Samples, evaluation_loader
-from depth.build import load_trained
+from depth.evaluation.evaluated import Source, evaluated_model, stored_predictions
 from depth.evaluation.metrics import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
-from depth.evaluation.predictors import ConstantPrior, NetworkPredictor, PredictionWriter, StoredPredictions
+from depth.evaluation.predictors import ConstantPrior, PredictionWriter
 from depth.evaluation.protocols import PROTOCOLS, Protocol, adapted, prepare_batch, prepare_sample
 from depth.evaluation.report import Report, protocol_line, summary, title, write_report
-from depth.evaluation.scaling import scaling_of, suffix_of
 from depth.evaluation.sheets import choose_frames, frame_sheet
+from depth.evaluation.submission import write_submission
 from depth.options.evaluate import EvaluationOptions
-from depth.runs.checkpoint import newest_run
 from depth.runs.run_folder import versions
 from depth.support.cli import parse, run
 from depth.support.distributed import Process, choose_device, gather_to_main, process_group
 from depth.support.files import make_folder, write_file
 from depth.types import EvalSample, UserError
-
-_STORED_SIZE = (192, 640)  # rows, columns of the input pictures beside disparities that come from a file
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is evaluated: a model, or disparities from a file."""
-
-    path: Path
-    home: Path  # folder in which results are written by default
-    size: tuple[int, int]  # rows, columns of the images
-    scaling: Scaling
-    predictor: Callable[[int], Predictor]  # number of images in the split -> predictor
-    record: dict[str, Any]  # plain values for metrics.json
-    trained_on: str | None  # dataset, where it is known
-    suffix: str  # of the folder for results: what differs from the usual settings
 
 
 @dataclass(frozen=True)
@@ -76,12 +60,14 @@ def main() -> None:
 def evaluate(options: EvaluationOptions, process: Process | None = None) -> Report | None:
     """Everything from options to files; None with --no_eval, and in processes that hand their share to the main one."""
     process = process or Process(0, 1, choose_device(options.device))
+    if options.eval_split == "benchmark":
+        return _submit(options, process)
     if process.world_size > 1 and (options.save_pred_disps or options.ext_disp_to_eval):
         raise UserError("--save_pred_disps and --ext_disp_to_eval take one process: leave out torchrun")
     say = print if process.is_main else _silent
     place, split, protocol = _data(options)
     say(*([place.note, *place.own.notes()] if place.own else [place.note]), sep="\n")
-    source = _stored(options) if options.ext_disp_to_eval else _model(options, process.device)
+    source = stored_predictions(options) if options.ext_disp_to_eval else evaluated_model(options, process.device)
     say(f"model: {source.path}")
     images = _images(options, place, protocol, source.size, "test")
     say(images.note)
@@ -105,6 +91,28 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     )  # fmt: skip
     _write(report, Path(options.eval_out_dir or source.home / f"evaluation_{split}{source.suffix}"), predictor, images)
     return report
+
+
+def _submit(options: EvaluationOptions, process: Process) -> None:
+    """Writes a submission to KITTI's benchmark, which keeps its ground truth to itself."""
+    source = evaluated_model(options, process.device)
+    if process.world_size > 1 or source.scaling.median:
+        how = "one process: leave out torchrun" if process.world_size > 1 else (
+            "metres, and this model's depths are up to scale: --disable_median_scaling --pred_depth_scale_factor X"
+        )  # fmt: skip
+        raise UserError(f"--eval_split benchmark takes {how}")
+    images = benchmark_images(Path(options.data_path or "kitti_data"), options.skip_missing)
+    path = Path(options.eval_out_dir or source.home / f"submission{source.suffix}") / "submission.zip"
+    make_folder(path.parent)
+
+    def load(image: Path) -> tuple[torch.Tensor, tuple[int, int]]:
+        pixels = read_image(image)
+        return resize_image(pixels, *source.size), (pixels.shape[2], pixels.shape[1])
+
+    write_submission(
+        path, images, load, source.predictor(len(images)), source.scaling.factor, partial(tqdm, leave=False)
+    )
+    print(f"model: {source.path}\n{len(images)} images, 16-bit PNG of metres times 256, dense\nwritten: {path}")
 
 
 def _cache_dir(options: EvaluationOptions) -> Path:
@@ -163,37 +171,6 @@ def _constant_prior(training: Images, images: Images, protocol: Protocol, source
     """What a map that is the same for every image reaches, scaled as the model's predictions are."""
     prior = ConstantPrior.fit((sample for batch in training.batches() for sample in batch), source.size)
     return evaluate_split(prior, images.batches(), protocol, source.scaling)
-
-
-def _model(options: EvaluationOptions, device: torch.device) -> Source:
-    place = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
-    model = load_trained(place)
-    depth_net = model.depth_net.to(device)
-    predictor = NetworkPredictor(depth_net, device, model.min_depth, model.max_depth, flip=options.post_process)
-    return Source(
-        path=model.path,
-        home=place if place.is_dir() else place.parent,
-        size=(model.height, model.width),
-        scaling=scaling_of(options, model),
-        predictor=lambda count: predictor,
-        record={"post_process": options.post_process, "trained": model.record},
-        trained_on=model.record.get("dataset"),
-        suffix=suffix_of(options, model),
-    )
-
-
-def _stored(options: EvaluationOptions) -> Source:
-    path = Path(options.ext_disp_to_eval)
-    return Source(
-        path=path,
-        home=path.parent,
-        size=_STORED_SIZE,
-        scaling=scaling_of(options, None),
-        predictor=lambda count: StoredPredictions(path, count),
-        record={},
-        trained_on=None,
-        suffix=f"_{path.stem}{suffix_of(options, None)}",
-    )
 
 
 def _images(

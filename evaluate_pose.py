@@ -65,7 +65,9 @@ def evaluate(options: PoseOptions) -> list[Result]:
     home = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
     model = load_trained(home)
     if model.pose_net is None:
-        raise UserError(f"{model.path} has no pose network: it was trained with the other camera alone")
+        raise UserError(
+            f"{model.path} has no pose network: it was trained with the other camera alone, or with known poses"
+        )
     print(f"model: {model.path}")
     refs = split_frames(place, options.eval_split, "test")
     source = open_source(place, refs)
@@ -92,8 +94,8 @@ def predict_motions(pose_net: nn.Module, batches: Iterable[Tensor], device: torc
             frames = frames if last is None else torch.cat([last, frames])
             last = frames[-1:]
             if len(frames) > 1:
-                motion = pose_net(torch.cat([frames[:-1], frames[1:]], 1)).double()
-                motions.append(invert_transform(transform_from_axis_angle(motion[:, :3], motion[:, 3:])).cpu())
+                motion = pose_net(torch.cat([frames[:-1], frames[1:]], 1)).cpu().double()
+                motions.append(invert_transform(transform_from_axis_angle(motion[:, :3], motion[:, 3:])))
     return torch.cat(motions).numpy()
 
 

@@ -36,7 +36,7 @@ from depth.evaluation.protocols import PROTOCOLS, Protocol, prepare_batch
 from depth.objective import SelfSupervisedObjective
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
-from depth.options.describe import remarks
+from depth.options.describe import remarks, waiting_hint
 from depth.options.network import NetworkOptions
 from depth.options.presets import parse_training
 from depth.runs.checkpoint import seed_generators
@@ -82,7 +82,8 @@ def train(config: Config, process: Process) -> bool:
     # The claim holds until this function ends.
     folder, _claim = open_run(config, header | sets.record, again) if process.is_main else (None, None)
     checkpoint = load_same(resume, process) if resume else None
-    monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0)
+    hint = waiting_hint(config, sets.record.get("train_frames", 0))
+    monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0, hint)
     validates = process.is_main and sets.validation is not None
     validation = _validation(config, objective, sets, place, process) if validates else None
     trainer = Trainer(
@@ -242,6 +243,8 @@ def _settings(config: Config, process: Process) -> Settings:
 
 def _bfloat16(config: Config, process: Process) -> bool:
     precision = config.train.precision
+    if precision == "bfloat16" and process.device.type == "mps":
+        raise UserError("--precision bfloat16: on --device mps networks are float32")
     return precision == "bfloat16" or (precision == "auto" and process.device.type == "cuda")
 
 

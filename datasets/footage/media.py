@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datasets.core.intrinsics import CameraFile
 from datasets.footage.capture import camera_number, fps_of, open_capture, pixel_aspect
 from datasets.footage.finding import look_into, sort_out
 from datasets.footage.naming import IMAGE_SUFFIXES, in_order, is_video, known_suffixes
@@ -32,6 +33,7 @@ class Frame:
     name: str  # of the files made of it, without an ending, unique in its clip; may lie in folders
     path: Path | None = None
     pixels: np.ndarray | None = None  # uint8 (H,W,3) RGB
+    camera: CameraFile | None = None  # where it is known of this frame
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,3 +39,13 @@ def remarks(config: Config) -> list[str]:
     if dejavu.dejavu_text and dejavu.text_weights == "random":
         found.append("CLIP has random weights (--text_weights random): it knows no text")
     return found
+
+
+def waiting_hint(config: Config, frames: int) -> str:
+    """What helps where training waits for its data: the cache with its size, or more loader processes."""
+    data = config.data
+    workers = "more --num_workers" + ("" if data.num_workers is None else f" than {data.num_workers}")
+    if data.cache:
+        return workers
+    size = frames * (2 if data.use_stereo else 1) * 3 * data.height * data.width / 1e9
+    return f"--cache DIR keeps the frames decoded ({size:.1f} GB), or {workers}"

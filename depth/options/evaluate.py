@@ -32,7 +32,7 @@ class _ModelOptions:
     num_workers: Integer = None
     """Loader processes. Default: one a core but one, at most 16."""
     device: Text = None
-    """cuda, cuda:1 or cpu. Default: cuda if there is one."""
+    """cuda, cuda:1, mps or cpu. Default: cuda if there is one."""
     cache_dir: Text = None
     """Folder for the embedded world and for ground truth made from scans. Default: $DEJAVU_CACHE, then
     ~/.cache/dejavu-depth."""
@@ -49,8 +49,9 @@ class EvaluationOptions(_ModelOptions):
     dataset: Literal["kitti", "frames"] = "kitti"
     """What the data is; frames is any data set in one file: --data_path is then a manifest (docs/MANIFEST.md)."""
     eval_split: Text = None
-    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), synthetic (the embedded world's
-    test drives), or a split's folder or file; with --dataset frames train, val, test or all. Default: eigen; test."""
+    """eigen (697 images, lidar), eigen_benchmark (652 images, improved ground truth), benchmark (writes a submission to
+    KITTI's depth prediction benchmark), synthetic (the embedded world's test drives), or a split's folder or file; with
+    --dataset frames train, val, test or all. Default: eigen; test."""
     protocol: ProtocolName = None
     """How a manifest is evaluated. make3d: the middle of the image at 2:1, below 70 m (C1); ddad: up to 200 m, no crop;
     frames: from 1 mm to 80 m, no crop. Default: frames."""

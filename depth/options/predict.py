@@ -48,7 +48,7 @@ class PredictOptions:
     """Options of predict.py: what is predicted, with which model, and what is written."""
 
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="INPUT...")] = ()
-    """Images, folders of images or videos, globs in quotes, videos, or a camera's number."""
+    """Images, folders of images or videos, globs in quotes, videos, manifests (.jsonl), or a camera's number."""
     checkpoint: Text = None
     """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
     log_dir: str = "runs"
@@ -64,6 +64,9 @@ class PredictOptions:
     """A coloured point cloud per frame; needs --intrinsics or --fov."""
     ply_max_depth: Number = None
     """Leaves points that are farther away out, in the unit of the depth. Default: all stay."""
+    poses: bool = False
+    """Also writes each clip's trajectory, in KITTI's and in TUM's format, in the unit of the depths; needs a model with
+    a pose network, and frames as far apart as those it was trained on."""
     scale_from: Text = None
     """none, stereo, factor=5.4 (metres per unit of the network), or camera_height=1.65 (metres above the road, which
     is found in the picture; needs --intrinsics or --fov). Default: stereo for models whose training knew
@@ -83,11 +86,12 @@ class PredictOptions:
     threads: int = 2
     """Threads that read, and as many that write, while the network runs."""
     device: Text = None
-    """cuda, cuda:1 or cpu. Default: cuda if there is one."""
+    """cuda, cuda:1, mps or cpu. Default: cuda if there is one."""
 
     def __post_init__(self) -> None:
         check(len(self.inputs) > 0, "nothing to predict: name images, folders, videos or a camera's number")
-        has_camera = self.intrinsics is not None or self.fov is not None
+        manifest = any(text.endswith(".jsonl") for text in self.inputs)  # which has cameras of its own
+        has_camera = self.intrinsics is not None or self.fov is not None or manifest
         check(self.intrinsics is None or self.fov is None, "--intrinsics and --fov exclude each other")
         check(self.fov is None or 5 <= self.fov <= 170, f"--fov {self.fov} is not between 5 and 170 degrees")
         check(has_camera or not self.ply, "--ply needs --intrinsics FILE.json or --fov DEGREES")
@@ -101,7 +105,8 @@ class PredictOptions:
             check(value is None or value > 0, f"--{name} {value} is not above 0")
         near, far = self.colour_range or (1.0, 2.0)
         check(0 < near < far, f"--colour_range {near} {far} is not two depths 0 < near < far")
-        check(bool(self.write) or self.ply or self.video == "yes", "--write nothing, no --ply, no --video: no output")
+        some = bool(self.write) or self.ply or self.poses or self.video == "yes"
+        check(some, "--write nothing, no --ply, no --video: no output")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class TrainOptions:
     seed: int = 0
     """Seed of every random draw; runs on a CPU repeat bit by bit."""
     device: Text = None
-    """cuda, cuda:1 or cpu. Default: cuda if there is one."""
+    """cuda, cuda:1, mps or cpu. Default: cuda if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the networks; geometry, SSIM and DCT are always float32. auto is bfloat16 on a GPU, float32 on a CPU."""
     compile: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ class Process:
         return self.rank == 0
 
 
+_MPS = (
+    "--device mps: Apple's GPU, which this software was never tested on; float32; where an operation is missing, set "
+    "PYTORCH_ENABLE_MPS_FALLBACK=1"
+)
+
+
 def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
     """The device called `name`, or this rank's GPU, or the CPU. Raises UserError where it is not there.
 
@@ -41,13 +48,15 @@ def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{local_rank}"
-    if not re.fullmatch(r"cpu|cuda:\d+", name):
-        raise UserError(f"--device {name} is not supported: choose cpu, cuda, or a GPU by its number as in cuda:1")
+    if not re.fullmatch(r"cpu|mps|cuda:\d+", name):
+        raise UserError(f"--device {name} is not supported: choose cpu, mps, cuda, or a GPU by its number as in cuda:1")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    if name == "mps":
+        print(_MPS, file=sys.stderr)
     return device
 
 

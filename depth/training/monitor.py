@@ -132,6 +132,9 @@ class StepMeans:
         return values
 
 
+_MOST_WAITING = 0.2  # of the time between two looks
+
+
 class Monitor:
     """Writes a run's events and sheets. With `folder` None, in the other processes, it writes nothing.
 
@@ -139,14 +142,16 @@ class Monitor:
         folder: the run's folder.
         dataset: "kitti", "synthetic" or "video"; stands in every run's text so that numbers cannot be mistaken.
         start_step: of the checkpoint that is gone on from; events after it, of an interrupted run, are hidden.
+        waiting_hint: what would help where training waits for its data.
 
     Every method raises UserError where the disk is full or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path | None, dataset: str, start_step: int = 0) -> None:
+    def __init__(self, folder: Path | None, dataset: str, start_step: int = 0, waiting_hint: str = "") -> None:
         self.folder = folder
         self.writer = None
         self._alarmed: set[str] = set()
+        self._waiting_hint, self._looked = waiting_hint, False
         self._hook_before = threading.excepthook
         if folder is not None:
             threading.excepthook = self._hush_event_writer
@@ -166,9 +171,18 @@ class Monitor:
                     self.writer.add_scalar(name, value, step)
 
     def watch(self, values: dict[str, float], step: int) -> None:
-        """Warns of what `alarms` finds, once when it begins: a line on stderr, and alarm/<name> in TensorBoard."""
+        """Warns of what `alarms` finds, once when it begins: a line on stderr, and alarm/<name> in TensorBoard.
+
+        Says once a run what would help where training waits for its data.
+        """
         if self.writer is None:
             return
+        waits = values.get("speed/data_wait_share", 0.0)
+        # Not the first time: loaders were just started.
+        if self._looked and self._waiting_hint and waits > _MOST_WAITING:
+            print(f"training waits for data {waits:.0%} of the time: {self._waiting_hint}", file=sys.stderr, flush=True)
+            self._waiting_hint = ""
+        self._looked = True
         found = alarms(values)
         begun = [name for name, line in found.items() if line and name not in self._alarmed]
         ended = [name for name, line in found.items() if not line and name in self._alarmed]
