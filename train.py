@@ -82,10 +82,9 @@ def train(config: Config, process: Process) -> bool:
     # The claim holds until this function ends.
     folder, _claim = open_run(config, header | sets.record, again) if process.is_main else (None, None)
     checkpoint = load_same(resume, process) if resume else None
-    hint = waiting_hint(config, sets.record.get("train_frames", 0))
-    monitor = Monitor(folder, place.kind, checkpoint[1]["progress"]["step"] if checkpoint else 0, hint)
-    validates = process.is_main and sets.validation is not None
-    validation = _validation(config, objective, sets, place, process) if validates else None
+    step = checkpoint[1]["progress"]["step"] if checkpoint else 0
+    monitor = Monitor(folder, place.kind, step, waiting_hint(config, sets.record.get("train_frames", 0)))
+    validation = _validation(config, objective, sets, place, process) if process.is_main and sets.validation else None
     trainer = Trainer(
         objective, optimizer, scheduler, sets.train, prepare, process, monitor, validation, folder, header,
         _settings(config, process),
@@ -243,8 +242,6 @@ def _settings(config: Config, process: Process) -> Settings:
 
 def _bfloat16(config: Config, process: Process) -> bool:
     precision = config.train.precision
-    if precision == "bfloat16" and process.device.type == "mps":
-        raise UserError("--precision bfloat16: on --device mps networks are float32")
     return precision == "bfloat16" or (precision == "auto" and process.device.type == "cuda")
 
 

@@ -61,6 +61,10 @@ class TrainOptions:
         check(epochs is None or epochs >= 0, f"--scheduler_step_size {epochs} is not 0 (never) or a number of epochs")
         check(0 <= self.seed < 2**32, f"--seed {self.seed} is not from 0 to 2^32 - 1")
         check(self.learning_rate is None or self.learning_rate > 0, "--learning_rate is above 0")
+        check(
+            not (self.device == "mps" and self.precision == "bfloat16"),
+            "--precision bfloat16: on --device mps networks are float32",
+        )
         check(self.clip_grad_norm >= 0, "--clip_grad_norm is 0 or more")
         check(self.accumulate > 0, "--accumulate is a number of parts")
         check(self.max_bad_steps > 0, "--max_bad_steps is a number of steps")
