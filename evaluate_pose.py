@@ -25,7 +25,6 @@ from datasets.core.splits import split_name
 from datasets.kitti.poses import PoseSequence, SequenceImages, format_poses, load_sequences
 from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import open_source, split_frames
-from depth.build import TrainedModel, load_trained
 from depth.evaluation.poses import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
 from depth.evaluation.report import table, title
 from depth.evaluation.trajectory_plot import Track, trajectory_sheet
@@ -36,6 +35,7 @@ from depth.runs.run_folder import versions
 from depth.support.cli import parse, run
 from depth.support.distributed import choose_device
 from depth.support.files import make_folder, write_file
+from depth.trained import TrainedModel, load_trained
 from depth.types import UserError
 
 _HEADINGS = ("frames", "ATE-5", "std", "ATE", "ATE scale", "ATE 7dof", "RPE", "RPE scale", "RPE 7dof", "RPE deg")

@@ -28,7 +28,7 @@ from datasets.locate import DataPlace, default_cache_dir, find_data, find_footag
 from datasets.sets import Samples
 from datasets.training_sets import TrainingSets, training_sets
 from datasets.world.making import WorldSpec
-from depth.build import build_objective, build_optimizer, load_into
+from depth.build import build_objective, build_optimizer
 from depth.dense.building import build_dense_objective, load_dense_into
 from depth.evaluation.metrics import evaluate_split
 from depth.evaluation.predictors import NetworkPredictor
@@ -44,6 +44,7 @@ from depth.runs.resuming import load_same, next_steps, open_run, restarted, resu
 from depth.runs.run_folder import versions
 from depth.support.cli import run
 from depth.support.distributed import Process, process_group
+from depth.trained import load_into
 from depth.training.dense_validation import DenseValidation
 from depth.training.monitor import Monitor
 from depth.training.schedule import Settings, Validation
@@ -106,12 +107,12 @@ def train(config: Config, process: Process) -> bool:
 def _objective(config: Config, process: Process, record: dict[str, Any]) -> SelfSupervisedObjective:
     """What is trained, on its device, and the generators seeded: the same networks everywhere, other draws by rank."""
     seed_generators(config.train.seed)
-    if config.tasks.labelled:
-        objective, load = build_dense_objective(config, record["classes"]), load_dense_into
-    else:
-        objective, load = build_objective(config), load_into
+    labelled = config.tasks.labelled
+    objective = build_dense_objective(config, record["classes"]) if labelled else build_objective(config)
+    load = load_dense_into if labelled else load_into
     if config.log.load_weights_folder and not config.log.resume:
-        load(objective, Path(config.log.load_weights_folder))
+        anew = load(objective, Path(config.log.load_weights_folder))
+        print("".join(f"{line}\n" for line in anew if process.is_main), end="", flush=True)
     if config.train.sync_batch_norm and process.world_size > 1:
         if process.device.type != "cuda":
             raise UserError("--sync_batch_norm works on GPUs alone; --freeze_norm is a way without")

@@ -35,12 +35,12 @@ from benchmarks.oracle.table import markdown, summary
 from benchmarks.record import as_json, write_record
 from datasets.locate import default_cache_dir, find_data
 from datasets.world.making import WorldSpec
-from depth.build import load_trained
 from depth.losses.perceptual import PerceptualLoss
 from depth.options.dejavu import DejaVuOptions, scheduled
 from depth.runs.run_folder import versions
 from depth.support.cli import parse, run
 from depth.support.files import make_folder, write_file
+from depth.trained import load_trained
 from depth.types import UserError
 
 WORLD = WorldSpec(labels=True, val_drives=8, test_drives=16)  # the ablation's

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,14 +15,9 @@ from depth.dejavu.text import TextSupervision, load_text_supervision
 from depth.geometry import disparity_to_depth
 from depth.losses.perceptual import PerceptualLoss
 from depth.networks import build_depth_net, set_initial_disparity
-from depth.networks.encoder_weights import SCRATCH
 from depth.networks.pose_net import PoseNet
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
-from depth.options.config import MONO_DEPTH_RANGE, STEREO_UNIT, Config
-from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
-from depth.runs.contents import config_of, network_of
-from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2
-from depth.types import UserError
+from depth.options.config import STEREO_UNIT, Config
 
 
 def build_objective(config: Config) -> SelfSupervisedObjective:
@@ -42,7 +34,7 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
     weights = {"photometric": 1.0, "smoothness": loss.disparity_smoothness, "sparse_depth": loss.depth_supervision}
     weights |= {"speed": loss.speed_weight if loss.pose_scale == "speed" else 0.0} | branch_weights(config)
     # After the pose network: both then start from the same draws with and without attention.
-    depth_net = _with_attention(depth_net, config)
+    depth_net = with_attention(depth_net, config)
     if isinstance(depth_net, SharedAttention) and not (weights["attention_mse"] or weights["attention_lpips"]):
         # Several processes would wait for its gradient, which never comes.
         depth_net.reconstruct.requires_grad_(False)
@@ -85,7 +77,8 @@ def build_pose_net(config: Config, encoder_weights: str) -> nn.Module:
     )
 
 
-def _with_attention(depth_net: nn.Module, config: Config) -> nn.Module:
+def with_attention(depth_net: nn.Module, config: Config) -> nn.Module:
+    """The network with --dejavu_attention around it, where that is on."""
     return SharedAttention(depth_net, band=config.dejavu.edit_band) if config.dejavu.dejavu_attention else depth_net
 
 
@@ -143,98 +136,3 @@ def build_optimizer(
             groups.setdefault(rate, []).append(parameter)
     optimizer = torch.optim.Adam([{"params": each, "lr": rate} for rate, each in groups.items()], fused=True)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size or sys.maxsize, 0.1)
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """Networks for inference and what is known of them."""
-
-    depth_net: nn.Module  # in evaluation mode
-    pose_net: nn.Module | None
-    height: int  # rows of the network's input, pixels
-    width: int
-    min_depth: float  # depth at disparity 1, in the model's unit
-    max_depth: float
-    metres_from: str | None  # what gave its depths a unit in training; None where nothing did
-    unit_factor: float  # metres per unit of such depths
-    path: Path  # the file or folder
-    record: dict[str, Any]  # config, dataset and versions as saved with the run; empty for an original folder
-
-
-def load_trained(place: Path) -> TrainedModel:
-    """Networks from a run, a checkpoint file or an original Monodepth2 folder.
-
-    Raises UserError where there is no checkpoint, or it is damaged, or belongs to another network.
-    """
-    if not place.exists():
-        raise UserError(f"--load_weights_folder {place} does not exist")
-    if place.is_dir() and is_monodepth2_folder(place):
-        return _load_original(place)
-    path = find_checkpoint(place)
-    state = load_checkpoint(path)
-    config = config_of(state, path)
-    weights, pose_weights = network_of(state, "depth"), network_of(state, "pose")
-    if weights is None:
-        raise UserError(f"{path} holds no depth network")
-    network = config.network
-    depth_net = build_depth_net(network.depth_net, network.depth_encoder)
-    depth_net = _with_attention(depth_net, config)
-    load_weights(depth_net, weights, "depth network", path)
-    pose_net = None
-    if pose_weights is not None:
-        pose_net = build_pose_net(config, SCRATCH)
-        load_weights(pose_net, pose_weights, "pose network", path)
-        pose_net.eval()
-    return TrainedModel(
-        depth_net=depth_net.eval(),
-        pose_net=pose_net,
-        height=config.data.height,
-        width=config.data.width,
-        min_depth=network.min_depth,
-        max_depth=network.max_depth,
-        metres_from=config.metres_from,
-        unit_factor=1.0,
-        path=path,
-        record={name: state.get(name) for name in ("config", "dataset", "versions", "progress")},
-    )
-
-
-def _load_original(folder: Path) -> TrainedModel:
-    weights = load_monodepth2(folder)
-    depth_net = build_depth_net("resnet", f"resnet{weights.num_layers}")
-    load_weights(depth_net, weights.depth, "depth network", folder)
-    pose_net = None
-    if weights.pose is not None:
-        unit = STEREO_UNIT if weights.use_stereo else 1.0
-        pose_net = PoseNet(f"resnet{weights.pose_num_layers}", unit=unit)
-        load_weights(pose_net, weights.pose, "pose network", folder)
-        pose_net.eval()
-    return TrainedModel(
-        depth_net=depth_net.eval(),
-        pose_net=pose_net,
-        height=weights.height,
-        width=weights.width,
-        min_depth=MONO_DEPTH_RANGE[0],
-        max_depth=MONO_DEPTH_RANGE[1],
-        metres_from="the other camera's baseline" if weights.use_stereo else None,
-        # The original code trains stereo with a baseline of 0.1 where KITTI's is 0.54 m.
-        unit_factor=STEREO_UNIT,
-        path=folder,
-        record={},
-    )
-
-
-def load_into(objective: SelfSupervisedObjective, place: Path) -> None:
-    """Starts an objective's networks from trained ones. Raises UserError where they do not fit."""
-    trained = load_trained(place)
-    depth_net = objective.depth_net
-    if isinstance(depth_net, SharedAttention) and not isinstance(trained.depth_net, SharedAttention):
-        depth_net = depth_net.base  # the attention begins as no change
-    load_weights(depth_net, trained.depth_net.state_dict(), "depth network", trained.path)
-    if objective.pose_net is not None and trained.pose_net is not None:
-        # The head for the intrinsics is optional: it keeps its start where the other run had none, and is left out
-        # where this one has none.
-        own, given = objective.pose_net.state_dict(), trained.pose_net.state_dict()
-        head = {name: value for name, value in own.items() if name.startswith("intrinsics.")}
-        given = {name: value for name, value in given.items() if name in own or not name.startswith("intrinsics.")}
-        load_weights(objective.pose_net, head | given, "pose network", trained.path)

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from depth.build import branch_weights, build_optimizer, load_trained
+from depth.build import branch_weights, build_optimizer
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
 from depth.options.train import TrainOptions
+from depth.trained import load_trained
 from tests.tiny_run import save_run
 
 

@@ -19,7 +19,7 @@ from datasets.core.frames import FrameDataset, collate
 from datasets.kitti.ground_truth import DepthMapGroundTruth
 from datasets.locate import DataPlace
 from datasets.sets import open_source, split_frames
-from depth.build import build_objective, load_trained
+from depth.build import build_objective
 from depth.dejavu.attention import SharedAttention
 from depth.evaluation.analysis import boundary_errors, term_gradients, texture_copy
 from depth.evaluation.metrics import METRICS, Predictor, Scaling, align, depth_errors
@@ -29,6 +29,7 @@ from depth.options.config import Config, resolved
 from depth.runs.checkpoint import load_checkpoint, load_resumable, load_weights
 from depth.runs.run_folder import read_run, versions
 from depth.support.distributed import Process
+from depth.trained import load_trained
 from depth.types import EvalSample, UserError
 from train import train
 

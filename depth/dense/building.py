@@ -62,10 +62,14 @@ def _weights(config: Config, tasks: dict[str, Task]) -> dict[str, float]:
     return weights | {"photometric": 1.0, "smoothness": config.loss.disparity_smoothness} | branch_weights(config)
 
 
-def load_dense_into(objective: DenseObjective, place: Path) -> None:
-    """Starts an objective's network from a trained one of the same tasks. Raises UserError where it does not fit."""
+def load_dense_into(objective: DenseObjective, place: Path) -> list[str]:
+    """Starts an objective's network from a trained one of the same tasks; returns no lines about what starts anew.
+
+    Raises UserError where it does not fit.
+    """
     trained = load_dense(place)
     load_weights(objective.depth_net, trained.net.state_dict(), "network", trained.path)
+    return []
 
 
 @dataclass(frozen=True)

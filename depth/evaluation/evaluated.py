@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from depth.build import load_trained
 from depth.evaluation.metrics import Predictor, Scaling
 from depth.evaluation.predictors import NetworkPredictor, StoredPredictions
 from depth.evaluation.scaling import scaling_of, suffix_of
 from depth.options.evaluate import EvaluationOptions
 from depth.runs.checkpoint import newest_run
+from depth.trained import load_trained
 
 _STORED_SIZE = (192, 640)  # rows, columns of the input pictures beside disparities that come from a file
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from depth.build import TrainedModel
 from depth.evaluation.metrics import Scaling
 from depth.options.evaluate import EvaluationOptions
+from depth.trained import TrainedModel
 
 
 def scaling_of(options: EvaluationOptions, model: TrainedModel | None) -> Scaling:

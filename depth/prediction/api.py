@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depth.build import TrainedModel, load_trained
 from depth.geometry import disparity_to_inverse_depth
 from depth.prediction.pictures import as_picture, read_picture, resize_picture
 from depth.support.distributed import choose_device
+from depth.trained import TrainedModel, load_trained
 from depth.types import UserError
 
 _SQUEEZE = 1.25  # ratio of aspects from which it is worth a note

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth.build import TrainedModel, load_trained
 from depth.geometry import disparity_to_inverse_depth
 from depth.options.predict import ExportOptions
 from depth.support.cli import parse
 from depth.support.files import written_aside
 from depth.support.quiet import quiet_loggers
+from depth.trained import TrainedModel, load_trained
 from depth.types import UserError
 
 TOLERANCE = 1e-4  # largest difference to PyTorch, 1 / unit

@@ -13,7 +13,11 @@ for level and scale 0 at full resolution:
 | pose.pth         | net.0, net.1, net.2, net.3                      | squeeze, conv1, conv2, pose       |
 
 encoder.pth also holds height, width and use_stereo. Entries of the unused classifier, encoder.fc, are left out.
-Anything else that is absent, superfluous or of another shape is an error.
+
+A folder trained with some of the scales has those heads one after the other, and each is known by its channels; that of
+scale 0 is needed. A table may lie in another one (state_dict) and its names begin with module., as wrappers leave them.
+Any other weight that is absent, superfluous or of another shape is an error, that of the poses only to who asks for
+them: --pose_model_type shared and posecnn, and poses of more than two images, are not read.
 """
 
 from __future__ import annotations
@@ -32,6 +36,11 @@ from depth.types import UserError, reason_of
 _CLASSIFIER = ("encoder.fc.weight", "encoder.fc.bias")
 _SCALARS = ("height", "width", "use_stereo")
 _DECODER_CHANNELS = (16, 32, 64, 128, 256)
+_FIRST_HEAD = 10  # decoder.10 is the first of them, whatever its scale
+_COUNTER = "num_batches_tracked"  # of batch norms; older files have none, and inference needs none
+# Tables in which tables of weights lie, and what wrappers of networks put in front of names.
+_TABLES = ("state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")
 # (blocks of layer1..layer4, whether the blocks are bottlenecks) -> layers and torchvision's constructor
 _RESNETS: dict[tuple[tuple[int, ...], bool], tuple[int, Callable[..., models.ResNet]]] = {
     ((2, 2, 2, 2), False): (18, models.resnet18),
@@ -51,9 +60,16 @@ class Monodepth2Weights:
     height: int  # of the network's input, pixels
     width: int  # of the network's input, pixels
     use_stereo: bool  # trained with the other camera; its unit is then 5.4 m, the baseline being 0.1
-    depth: dict[str, Tensor]  # state dict of networks.DepthNet(f"resnet{num_layers}")
-    pose: dict[str, Tensor] | None  # state dict of networks.PoseNet, likewise; None where there is none
-    pose_num_layers: int | None  # of the pose network's ResNet
+    depth: dict[str, Tensor]  # state dict of networks.DepthNet(f"resnet{num_layers}"), of the heads those of `scales`
+    scales: tuple[int, ...]  # that it was trained with, 0 among them
+
+
+@dataclass(frozen=True)
+class Monodepth2Poses:
+    """The pose network of an original folder."""
+
+    num_layers: int  # of its ResNet
+    weights: dict[str, Tensor]  # state dict of networks.PoseNet(f"resnet{num_layers}")
 
 
 def is_monodepth2_folder(path: Path) -> bool:
@@ -73,16 +89,26 @@ def load_monodepth2(folder: Path) -> Monodepth2Weights:
     num_layers, layout, widths = _encoder_layout(encoder, path, num_images=1)
     depth = _rename(encoder, layout, path)
     path = folder / "depth.pth"
-    depth |= _rename(_read(path), _decoder_layout(widths), path)
-    pose_path = folder / "pose_encoder.pth"
-    path = folder / "pose.pth"
-    if not pose_path.is_file() and not path.is_file():
-        return Monodepth2Weights(num_layers, height, width, use_stereo, depth, pose=None, pose_num_layers=None)
-    encoder = _read(pose_path)
-    pose_num_layers, layout, widths = _encoder_layout(encoder, pose_path, num_images=2)
-    pose = _rename(encoder, layout, pose_path)
-    pose |= _rename(_read(path), _pose_layout(widths[-1]), path)
-    return Monodepth2Weights(num_layers, height, width, use_stereo, depth, pose, pose_num_layers)
+    decoder = _read(path)
+    scales = _scales(decoder, path)
+    depth |= _rename(decoder, _decoder_layout(widths, scales), path)
+    return Monodepth2Weights(num_layers, height, width, use_stereo, depth, scales)
+
+
+def load_monodepth2_poses(folder: Path) -> Monodepth2Poses | None:
+    """The pose network of an original folder, None where there is none.
+
+    Raises UserError as `load_monodepth2`, and where it is of another kind than Monodepth2's own default.
+    """
+    encoder_path, path = folder / "pose_encoder.pth", folder / "pose.pth"
+    if not encoder_path.is_file() and not path.is_file():
+        return None
+    if not encoder_path.is_file():
+        raise UserError(f"{path} has no pose_encoder.pth beside it: its kind, shared or posecnn, is not read")
+    encoder = _read(encoder_path)
+    num_layers, layout, widths = _encoder_layout(encoder, encoder_path, num_images=2)
+    pose = _rename(encoder, layout, encoder_path)
+    return Monodepth2Poses(num_layers, pose | _rename(_read(path), _pose_layout(widths[-1]), path))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -92,8 +118,23 @@ def _read(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file fails in nearly any way inside the unpickler
         raise UserError(f"{path} is damaged or not a file of weights: {reason_of(error)}") from None
+    state = _unwrapped(state)
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise UserError(f"{path} is not a Monodepth2 file: it holds no table of named weights")
+    return state
+
+
+def _unwrapped(state: Any) -> Any:
+    """The table of weights and scalars, out of others and with its names as the network's own."""
+    if not isinstance(state, dict):
+        return state
+    inner = next((state[name] for name in _TABLES if isinstance(state.get(name), dict)), None)
+    if inner is not None:
+        return _unwrapped({name: state[name] for name in _SCALARS if name in state} | inner)
+    for prefix in _PREFIXES:
+        names = [key for key, value in state.items() if isinstance(value, Tensor)]
+        if names and all(isinstance(name, str) and name.startswith(prefix) for name in names):
+            return _unwrapped({str(key).removeprefix(prefix): value for key, value in state.items()})
     return dict(state)
 
 
@@ -128,7 +169,20 @@ def _encoder_layout(state: dict[str, Any], path: Path, num_images: int) -> tuple
     return num_layers, layout, (64, last // 8, last // 4, last // 2, last)
 
 
-def _decoder_layout(encoder_widths: tuple[int, ...]) -> Layout:
+def _scales(state: dict[str, Any], path: Path) -> tuple[int, ...]:
+    """The scales of the heads in their order. Raises UserError where there is none of scale 0."""
+    scales: list[int] = []
+    while isinstance(weight := state.get(f"decoder.{_FIRST_HEAD + len(scales)}.conv.weight"), Tensor):
+        channels = weight.shape[1] if weight.dim() == 4 else 0
+        if channels not in _DECODER_CHANNELS[:4]:
+            break  # of another shape than any: who compares the shapes says so
+        scales.append(_DECODER_CHANNELS.index(channels))
+    if 0 not in scales:
+        raise UserError(f"{path} has no head of scale 0 (decoder.{_FIRST_HEAD}.conv.weight, 16 channels in)")
+    return tuple(scales)
+
+
+def _decoder_layout(encoder_widths: tuple[int, ...], scales: tuple[int, ...]) -> Layout:
     layout: Layout = {}
     for level, width in enumerate(_DECODER_CHANNELS):
         first = 2 * (4 - level)
@@ -136,9 +190,8 @@ def _decoder_layout(encoder_widths: tuple[int, ...]) -> Layout:
         skip = encoder_widths[level - 1] if level else 0
         layout |= _conv(f"decoder.{first}.conv.conv", f"decoder.levels.{level}.enter", (width, entering, 3, 3))
         layout |= _conv(f"decoder.{first + 1}.conv.conv", f"decoder.levels.{level}.merge", (width, width + skip, 3, 3))
-    for scale in range(4):
-        shape = (1, _DECODER_CHANNELS[scale], 3, 3)
-        layout |= _conv(f"decoder.{10 + scale}.conv", f"decoder.heads.{scale}", shape)
+    for place, scale in enumerate(scales, start=_FIRST_HEAD):
+        layout |= _conv(f"decoder.{place}.conv", f"decoder.heads.{scale}", (1, _DECODER_CHANNELS[scale], 3, 3))
     return layout
 
 
@@ -156,13 +209,13 @@ def _conv(theirs: str, ours: str, shape: tuple[int, ...]) -> Layout:
 
 
 def _rename(state: dict[str, Any], layout: Layout, path: Path) -> dict[str, Tensor]:
-    """The state under our names. Raises UserError where its entries are not exactly those of the layout."""
-    unknown = sorted(set(state) - set(layout) - set(_CLASSIFIER))
+    """The state under our names. Raises UserError where its weights are not exactly those of the layout."""
+    unknown = sorted({name for name, value in state.items() if isinstance(value, Tensor)} - {*layout, *_CLASSIFIER})
     if unknown:
         raise UserError(f"{path} has the unknown entry {unknown[0]} ({len(unknown)} in all); not an original folder?")
     renamed: dict[str, Tensor] = {}
     for theirs, (ours, shape) in layout.items():
-        value = state.get(theirs)
+        value = state.get(theirs, torch.tensor(0) if theirs.endswith(_COUNTER) else None)
         if not isinstance(value, Tensor):
             raise UserError(f"{path} has no tensor {theirs}; not an original folder, or a truncated one?")
         if tuple(value.shape) != shape:

@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datasets.world.making import WorldSpec, ensure_world
-from depth.build import build_objective, build_optimizer, load_into, load_trained
+from depth.build import build_objective, build_optimizer
 from depth.dejavu.attention import SharedAttention
 from depth.dejavu.norms import untracked_norms
 from depth.dejavu.text import TextSupervision
@@ -22,6 +22,7 @@ from depth.options.presets import parse_training
 from depth.prediction.export import export
 from depth.runs.checkpoint import save_checkpoint
 from depth.support.distributed import Process
+from depth.trained import load_into, load_trained
 from depth.types import UserError
 from evaluate_depth import evaluate
 from tests.dejavu.test_text import Tower

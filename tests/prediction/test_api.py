@@ -11,8 +11,8 @@ from PIL import Image
 from torch import nn
 
 import depth
-from depth.build import TrainedModel
 from depth.prediction.api import DepthModel, full_size
+from depth.trained import TrainedModel
 from depth.types import DepthOutput, UserError
 from tests.tiny_run import HEIGHT, WIDTH, save_run
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from depth.build import load_trained
 from depth.networks import build_depth_net
 from depth.networks.pose_net import PoseNet
-from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2
+from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2, load_monodepth2_poses
+from depth.trained import load_trained
 from depth.types import UserError
 from tests.original_layout import write_original
 
@@ -39,13 +39,14 @@ def _spoil(file: Path, change) -> None:
 @pytest.mark.parametrize(("num_layers", "pose_num_layers"), [(18, 18), (50, 18), (50, 50)])
 def test_outputs_equal_those_of_the_original_layout(tmp_path, num_layers, pose_num_layers):
     encoder, decoder, pose_encoder, pose = write_original(tmp_path, num_layers, pose_num_layers)
-    found = load_monodepth2(tmp_path)
-    assert (found.num_layers, found.pose_num_layers) == (num_layers, pose_num_layers)
+    found, poses = load_monodepth2(tmp_path), load_monodepth2_poses(tmp_path)
+    assert (found.num_layers, poses.num_layers) == (num_layers, pose_num_layers)
+    assert found.scales == (0, 1, 2, 3)
     assert (found.height, found.width, found.use_stereo) == (192, 640, num_layers == 50)
     depth_net = build_depth_net("resnet", f"resnet{found.num_layers}").eval()
-    pose_net = PoseNet(f"resnet{found.pose_num_layers}").eval()
+    pose_net = PoseNet(f"resnet{poses.num_layers}").eval()
     depth_net.load_state_dict(found.depth)
-    pose_net.load_state_dict(found.pose)
+    pose_net.load_state_dict(poses.weights)
     pair = torch.rand(2, 6, 96, 160, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         expected = decoder(encoder(pair[:, :3]))
@@ -71,10 +72,8 @@ def test_translations_of_a_stereo_folder_are_metres(tmp_path, num_layers, metres
 def test_a_folder_without_pose_files_has_no_pose(folder):
     (folder / "pose.pth").unlink()
     (folder / "pose_encoder.pth").unlink()
-    found = load_monodepth2(folder)
-    assert found.pose is None
-    assert found.pose_num_layers is None
-    assert found.use_stereo is False
+    assert load_monodepth2(folder).use_stereo is False
+    assert load_monodepth2_poses(folder) is None and load_trained(folder).pose_net is None
 
 
 def test_classifier_entries_are_optional(folder):
@@ -92,11 +91,24 @@ def test_folders_are_recognised(folder, tmp_path_factory):
     assert not is_monodepth2_folder(other / "absent")
 
 
-@pytest.mark.parametrize("name", ["encoder.pth", "depth.pth", "pose_encoder.pth", "pose.pth"])
-def test_an_absent_file_is_named(folder, name):
+def read_all(folder):
+    load_monodepth2(folder)
+    load_monodepth2_poses(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("encoder.pth", "encoder.pth is missing"),
+        ("depth.pth", "depth.pth is missing"),
+        ("pose_encoder.pth", "pose.pth has no pose_encoder.pth beside it: its kind, shared or posecnn, is not read"),
+        ("pose.pth", "pose.pth is missing"),
+    ],
+)
+def test_an_absent_file_is_named(folder, name, message):
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing"):
-        load_monodepth2(folder)
+    with pytest.raises(UserError, match=message):
+        read_all(folder)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +119,11 @@ def test_an_absent_file_is_named(folder, name):
         ("encoder.pth", lambda s: s.update(height=True), "encoder.pth: height is True"),
         ("encoder.pth", lambda s: s.update(use_stereo=3), "encoder.pth: use_stereo is 3, not True or False"),
         ("encoder.pth", lambda s: s.pop("encoder.layer3.1.bn2.bias"), "no tensor encoder.layer3.1.bn2.bias"),
-        ("encoder.pth", lambda s: s.update(epoch=7), "unknown entry epoch"),
+        ("encoder.pth", lambda s: s.update(extra=torch.zeros(1)), "unknown entry extra"),
         ("encoder.pth", lambda s: s.update({"encoder.bn1.bias": 1.5}), "no tensor encoder.bn1.bias"),
         ("encoder.pth", lambda s: [s.pop(k) for k in [*s] if "layer4.1" in k], r"encoder.pth .*\(2, 2, 2, 1\) blocks"),
         ("depth.pth", lambda s: s.pop("decoder.13.conv.bias"), "depth.pth has no tensor decoder.13.conv.bias"),
+        ("depth.pth", lambda s: s.pop("decoder.10.conv.weight"), "depth.pth has no head of scale 0"),
         (
             "depth.pth",
             lambda s: s.update({"decoder.14.conv.bias": torch.zeros(1)}),
@@ -133,7 +146,7 @@ def test_an_absent_file_is_named(folder, name):
 def test_an_odd_entry_is_named_with_its_file(folder, name, change, message):
     _spoil(folder / name, change)
     with pytest.raises(UserError, match=message) as caught:
-        load_monodepth2(folder)
+        read_all(folder)
     assert "\n" not in str(caught.value)
     assert str(folder / name) in str(caught.value)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from datasets.world.making import WorldSpec, ensure_world
-from depth.build import build_objective, load_trained
+from depth.build import build_objective
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
 from depth.options.evaluate import EvaluationOptions
@@ -17,6 +17,7 @@ from depth.options.loss import LossOptions
 from depth.options.network import NetworkOptions
 from depth.options.train import TrainOptions
 from depth.support.distributed import Process
+from depth.trained import load_trained
 from depth.types import UserError
 from evaluate_depth import evaluate
 from train import train

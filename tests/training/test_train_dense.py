@@ -11,7 +11,6 @@ import torch
 
 import evaluate_dense
 from datasets.world.making import WorldSpec, ensure_world
-from depth.build import load_trained
 from depth.dense.building import load_dense
 from depth.options.config import Config
 from depth.options.data import DataOptions
@@ -22,6 +21,7 @@ from depth.options.tasks import TaskOptions
 from depth.options.train import TrainOptions
 from depth.runs.checkpoint import load_checkpoint
 from depth.support.distributed import Process
+from depth.trained import load_trained
 from depth.types import UserError
 from tests.labelled_layouts import write_camvid
 from train import train

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from datasets.footage.camera import PinholeCamera, write_camera
-from depth.build import load_into, load_trained
 from depth.options.config import Config
 from depth.options.data import DataOptions
 from depth.options.log import LogOptions
@@ -14,6 +13,7 @@ from depth.options.network import NetworkOptions
 from depth.options.train import TrainOptions
 from depth.runs.checkpoint import load_checkpoint
 from depth.support.distributed import Process
+from depth.trained import load_into, load_trained
 from tests.clip_maker import drive, write_video
 from tests.networks.test_intrinsics_head import learned_objective
 from train import train
