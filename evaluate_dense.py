@@ -24,7 +24,7 @@ from datasets.labelled.source import LabelledFolder
 from datasets.labelled_sets import evaluation_images, image_loader
 from datasets.locate import DataPlace, default_cache_dir, find_data
 from datasets.sets import Samples
-from datasets.world.making import WorldSpec
+from datasets.world.making import LABELLED_WORLD
 from depth.dense.building import DenseModel, load_dense
 from depth.evaluation.dense_report import (
     DenseReport,
@@ -114,7 +114,7 @@ def _tasks(model: DenseModel) -> dict[str, Task]:
 def _place(options: DenseOptions, model: DenseModel) -> DataPlace:
     dataset = options.dataset or str(model.record.get("dataset"))
     cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
-    return find_data(options.data_path, dataset, cache_dir, WorldSpec(labels=True))
+    return find_data(options.data_path, dataset, cache_dir, LABELLED_WORLD)
 
 
 def _images(

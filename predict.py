@@ -26,14 +26,16 @@ from tqdm import tqdm
 from datasets.core.intrinsics import CameraFile, intrinsics_from_fov, read_intrinsics
 from datasets.footage.media import Frame, Pictures, find_pictures
 from datasets.tools.manifest_pictures import manifest_pictures
+from depth.dense.building import holds_tasks
 from depth.evaluation.report import trained_on
 from depth.options.predict import PredictOptions, parse_scale
 from depth.prediction.api import DepthModel, load_model
 from depth.prediction.clips import Predicted, write_clip
 from depth.prediction.metric_scale import scale_of_model
 from depth.prediction.pictures import read_picture, resize_picture
+from depth.prediction.tasks import predict_tasks
 from depth.prediction.trajectory import Tracker
-from depth.runs.checkpoint import newest_run
+from depth.runs.checkpoint import model_place
 from depth.support.cli import parse, run
 from depth.support.files import make_folder
 from depth.support.stop_signal import StopSignal
@@ -71,6 +73,9 @@ class Loaded:
 def main() -> None:
     """Predicts everything that was given and writes the files. Raises UserError for bad input."""
     options = parse(PredictOptions, __doc__)
+    if holds_tasks(model_place(options.checkpoint, options.log_dir)):
+        print(predict_tasks(_clips(options.inputs), options))
+        return
     with StopSignal() as stop:
         summary = predict(options, stop)
     print(summary)
@@ -90,7 +95,7 @@ def predict(options: PredictOptions, stop: StopSignal | None = None) -> Summary:
     """
     camera = read_intrinsics(Path(options.intrinsics)) if options.intrinsics else None
     clips = _clips(options.inputs)
-    model = load_model(_checkpoint(options), options.device)
+    model = load_model(model_place(options.checkpoint, options.log_dir), options.device)
     if parse_scale(options.scale_from).kind != "camera_height":
         scale_of_model(parse_scale(options.scale_from), model)  # complains before any work is done
     if options.poses and model.trained.pose_net is None:
@@ -115,17 +120,6 @@ def _clips(inputs: tuple[str, ...]) -> list[Pictures]:
     manifests = [Path(text) for text in inputs if text.endswith(".jsonl")]
     pictures = [text for text in inputs if not text.endswith(".jsonl")]
     return [*find_pictures(pictures), *(clip for path in manifests for clip in manifest_pictures(path))]
-
-
-def _checkpoint(options: PredictOptions) -> Path:
-    if options.checkpoint:
-        return Path(options.checkpoint)
-    try:
-        return newest_run(Path(options.log_dir))
-    except UserError:
-        raise UserError(
-            f"no run with a checkpoint in {options.log_dir}/: train first, or name a model with --checkpoint"
-        ) from None
 
 
 def _predictions(

@@ -27,7 +27,7 @@ from datasets.labelled_sets import LabelledSets, Windows, labelled_sets
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_footage, find_manifest
 from datasets.sets import Samples
 from datasets.training_sets import TrainingSets, training_sets
-from datasets.world.making import WorldSpec
+from datasets.world.making import DEFAULT_WORLD, LABELLED_WORLD
 from depth.build import build_objective, build_optimizer
 from depth.dense.building import build_dense_objective, load_dense_into
 from depth.evaluation.metrics import evaluate_split
@@ -107,9 +107,8 @@ def train(config: Config, process: Process) -> bool:
 def _objective(config: Config, process: Process, record: dict[str, Any]) -> SelfSupervisedObjective:
     """What is trained, on its device, and the generators seeded: the same networks everywhere, other draws by rank."""
     seed_generators(config.train.seed)
-    labelled = config.tasks.labelled
-    objective = build_dense_objective(config, record["classes"]) if labelled else build_objective(config)
-    load = load_dense_into if labelled else load_into
+    objective = build_dense_objective(config, record["classes"]) if config.tasks.labelled else build_objective(config)
+    load = load_dense_into if config.tasks.labelled else load_into
     if config.log.load_weights_folder and not config.log.resume:
         anew = load(objective, Path(config.log.load_weights_folder))
         print("".join(f"{line}\n" for line in anew if process.is_main), end="", flush=True)
@@ -130,7 +129,8 @@ def _place(config: Config, cache_dir: Path, process: Process) -> DataPlace:
     if data.dataset == "frames":
         return find_manifest(data.data_path, data.skip_missing)
     if data.dataset != "video":
-        return find_data(data.data_path, data.dataset, cache_dir, WorldSpec(labels=bool(config.tasks.labelled)))
+        world = LABELLED_WORLD if config.tasks.labelled else DEFAULT_WORLD
+        return find_data(data.data_path, data.dataset, cache_dir, world)
     choice = CameraChoice(Path(data.intrinsics) if data.intrinsics else None, data.fov, data.learn_intrinsics)
     return find_footage(data.data_path, cache_dir, choice, data.keep_still, progress=process.is_main)
 

@@ -3,6 +3,8 @@
 model = depth.load_model("runs/NAME")
 out = model.predict("photo.jpg")
 out.depth  # float32 (H,W), in out.unit
+
+depth.load_tasks("runs/NAME").predict("photo.jpg")["semantics"]  # of a network of several tasks
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from depth.prediction.api import DepthModel
+    from depth.prediction.tasks import TaskModel
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "load_tasks"]
 
 
 def load_model(path: str | os.PathLike[str], device: str | None = None, scale: float | None = None) -> DepthModel:
@@ -22,3 +25,10 @@ def load_model(path: str | os.PathLike[str], device: str | None = None, scale: f
     from depth.prediction.api import load_model as load
 
     return load(path, device, scale)
+
+
+def load_tasks(path: str | os.PathLike[str], device: str | None = None) -> TaskModel:
+    """A trained network of several tasks; see `depth.prediction.tasks.load_tasks`, which this calls."""
+    from depth.prediction.tasks import load_tasks as load
+
+    return load(path, device)

@@ -125,7 +125,7 @@ def build_text(config: Config) -> TextSupervision:
 def build_optimizer(
     config: Config, objective: nn.Module
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Adam, whose rates fall to a tenth every scheduler_step_size epochs, or never (0).
+    """Adam, whose rates fall as lr_schedule says: to a tenth every scheduler_step_size epochs, or never (0); or poly.
 
     Parameters of one rate are one group, as in older checkpoints.
     """
@@ -135,4 +135,6 @@ def build_optimizer(
             rate = config.dejavu.crm_learning_rate if name.startswith("dejavu.crm.") else train.learning_rate
             groups.setdefault(rate, []).append(parameter)
     optimizer = torch.optim.Adam([{"params": each, "lr": rate} for rate, each in groups.items()], fused=True)
+    if train.lr_schedule == "poly":
+        return optimizer, torch.optim.lr_scheduler.PolynomialLR(optimizer, train.num_epochs, power=0.9)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size or sys.maxsize, 0.1)

@@ -16,11 +16,13 @@ from depth.build import (
 )
 from depth.dense.objective import DenseObjective
 from depth.dense.tasks import build_dense_net, classes_of, tasks_of
-from depth.networks.dense_net import DenseNet
+from depth.networks.dense_net import DenseNet, DepthPart
 from depth.options.config import Config
 from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
 from depth.runs.contents import config_of, network_of
+from depth.runs.monodepth2 import is_monodepth2_folder
 from depth.tasks.base import Task
+from depth.trained import TrainedModel, load_trained
 from depth.types import Classes, UserError
 
 
@@ -84,6 +86,36 @@ class DenseModel:
     width: int
     path: Path  # the checkpoint
     record: dict[str, Any]  # config, dataset, classes, versions and progress as saved with the run
+
+
+def holds_tasks(place: Path) -> bool:
+    """Whether a run or a checkpoint is of tasks that were learnt from labels. Raises UserError where it is damaged."""
+    if not place.exists() or (place.is_dir() and is_monodepth2_folder(place)):
+        return False
+    path = find_checkpoint(place)
+    return bool(config_of(load_checkpoint(path), path).tasks.labelled)
+
+
+def load_depth(place: Path) -> TrainedModel:
+    """A depth network, out of a network of several tasks too. Raises UserError as `load_trained`, and without depth."""
+    if not holds_tasks(place):
+        return load_trained(place)
+    model = load_dense(place)
+    if "depth" not in model.tasks:
+        raise UserError(f"{model.path} was trained for {', '.join(model.tasks)}: it holds no depth")
+    network, labelled = model.config.network, "depth" in model.config.tasks.labelled
+    return TrainedModel(
+        depth_net=DepthPart(model.net).eval(),
+        load_pose=lambda: None,
+        height=model.height,
+        width=model.width,
+        min_depth=network.min_depth,
+        max_depth=network.max_depth,
+        metres_from="depth labels" if labelled else model.config.metres_from,
+        unit_factor=1.0,
+        path=model.path,
+        record={name: value for name, value in model.record.items() if name != "classes"},
+    )
 
 
 def load_dense(place: Path) -> DenseModel:

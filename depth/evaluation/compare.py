@@ -10,6 +10,7 @@ runs is read; nothing is predicted again.
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class CompareOptions:
     """Which evaluations."""
 
     baseline: tuple[str, ...]
-    """Runs, folders that evaluate_depth.py wrote, or their per_image.csv."""
+    """Runs, folders that evaluate_depth.py or evaluate_dense.py wrote, or their per_image.csv."""
     other: tuple[str, ...]
     """As many, of the model that is held against the baseline."""
 
@@ -48,7 +49,8 @@ class Evaluation:
     dataset: str
     split: str
     names: tuple[str, ...]  # of the images, "<drive> <frame> <side>"
-    errors: np.ndarray  # float64 (M,7): an image each, in the order of METRICS
+    errors: np.ndarray  # float64 (M,C): a row an image, a column a metric; NaN where an image has none
+    metrics: tuple[str, ...] = METRICS  # evaluate_dense.py's are <task>/<figure>, the image's own
 
 
 def main() -> None:
@@ -69,21 +71,24 @@ def read_evaluation(place: Path) -> Evaluation:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        errors = np.array([[float(row[metric]) for metric in METRICS] for row in rows])
+        metrics = METRICS if METRICS[0] in rows[0] else tuple(name for name in rows[0] if "/" in name)
+        errors = np.array([[float(row[metric]) for metric in metrics] for row in rows])
         names = tuple(row["name"] for row in rows)
         dataset, split = rows[0]["dataset"], rows[0]["split"]
+        if not metrics:
+            raise KeyError
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     except (KeyError, IndexError, TypeError, ValueError, csv.Error):
-        raise UserError(f"{path} is not what evaluate_depth.py writes: evaluate the model again") from None
-    return Evaluation(path, dataset, split, names, errors)
+        raise UserError(f"{path} is not what evaluate_depth.py or evaluate_dense.py writes: evaluate again") from None
+    return Evaluation(path, dataset, split, names, errors, metrics)
 
 
 def _find(place: Path) -> Path:
     if place.is_file():
         return place
     found = [place / "per_image.csv"] if (place / "per_image.csv").is_file() else []
-    found = found or sorted(place.glob("evaluation_*/per_image.csv"))
+    found = found or sorted([*place.glob("evaluation_*/per_image.csv"), *place.glob("dense_*/per_image.csv")])
     if not found:
         raise UserError(f"{place} holds no evaluation: python evaluate_depth.py --load_weights_folder {place}")
     if len(found) > 1:
@@ -107,17 +112,15 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
                 f"{each.path} ({each.dataset}, {each.split}, {len(each.names)} images) and {first.path} "
                 f"({first.dataset}, {first.split}, {len(first.names)} images) are not of the same images"
             )
-    drives = [name.split()[0] for name in first.names]
+    metrics = [name for name in first.metrics if all(name in each.metrics for each in (*baseline, *other))]
+    if not metrics:
+        raise UserError(f"{first.path} and {other[0].path} have no metric in common")
+    drives = [_drive(name) for name in first.names]
     count = len(set(drives))
-    each = np.stack([ours.errors - theirs.errors for theirs, ours in zip(baseline, other, strict=True)])
-    found = [paired_difference(each[:, :, m], drives if count > 1 else None) for m in range(len(METRICS))]
-    lines = [("", *HEADINGS)]
-    for name, side in (("baseline", baseline), ("other", other)):
-        means = np.stack([evaluation.errors.mean(0) for evaluation in side])
-        lines.append((name, *(_spread(*mean_and_spread(column)) for column in means.T)))
-    lines.append(("difference", *(_spread(d.mean, d.spread, sign="+") for d in found)))
-    lines.append(("95 % interval", *(f"[{d.low:+.4f}, {d.high:+.4f}]" for d in found)))
-    lines.append(("0 outside, pairs agree", *("yes" if d.agree and d.low * d.high > 0 else "no" for d in found)))
+    columns = [_column(name, baseline, other, drives) for name in metrics]
+    lines = [("", "baseline", "other", "difference", "95 % interval", "0 outside, pairs agree"), *columns]
+    if first.metrics == METRICS:  # few and short: a column each
+        lines = list(zip(*lines, strict=True))
     drawn = f"drives with all their images ({count})" if count > 1 else "images, for there is one drive: too narrow"
     return "\n".join(
         [
@@ -129,6 +132,32 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
             table(lines),
         ]
     )
+
+
+def _column(
+    name: str, baseline: list[Evaluation], other: list[Evaluation], drives: list[str]
+) -> tuple[str, str, str, str, str, str]:
+    """A metric's name, both sides' means, their difference and what is known of it, over the images that have it."""
+    ours, theirs = (np.stack([each.errors[:, each.metrics.index(name)] for each in side]) for side in (other, baseline))
+    known = ~np.isnan(ours + theirs).any(0)
+    heading = dict(zip(METRICS, HEADINGS, strict=True)).get(name, name)
+    if not known.any():
+        return heading, *["no image has it"] * 5
+    groups = [drive for drive, there in zip(drives, known, strict=True) if there]
+    d = paired_difference((ours - theirs)[:, known], groups if len(set(drives)) > 1 else None)
+    return (
+        heading,
+        _spread(*mean_and_spread(theirs[:, known].mean(1))),
+        _spread(*mean_and_spread(ours[:, known].mean(1))),
+        _spread(d.mean, d.spread, sign="+"),
+        f"[{d.low:+.4f}, {d.high:+.4f}]",
+        "yes" if d.agree and d.low * d.high > 0 else "no",
+    )
+
+
+def _drive(name: str) -> str:
+    """What an image belongs to: a frame's folder; of a labelled image, the name up to its last _ or /."""
+    return name.split()[0] if " " in name else re.sub(r"[_/][^_/]*$", "", name)
 
 
 def _spread(mean: float, spread: float, sign: str = "") -> str:

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from depth.dense.building import load_depth
 from depth.evaluation.metrics import Predictor, Scaling
 from depth.evaluation.predictors import NetworkPredictor, StoredPredictions
 from depth.evaluation.scaling import scaling_of, suffix_of
 from depth.options.evaluate import EvaluationOptions
 from depth.runs.checkpoint import newest_run
-from depth.trained import load_trained
 
 _STORED_SIZE = (192, 640)  # rows, columns of the input pictures beside disparities that come from a file
 
@@ -36,7 +36,7 @@ class Source:
 def evaluated_model(options: EvaluationOptions, device: torch.device) -> Source:
     """The model that is named, or the newest run's. Raises UserError where there is none."""
     place = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
-    model = load_trained(place)
+    model = load_depth(place)
     depth_net = model.depth_net.to(device)
     predictor = NetworkPredictor(depth_net, device, model.min_depth, model.max_depth, flip=options.post_process)
     return Source(

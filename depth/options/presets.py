@@ -10,6 +10,7 @@ from depth.options.config import Config
 from depth.options.data import LABELLED_DATASETS, DataOptions
 from depth.options.dejavu import DejaVuOptions
 from depth.options.fields import check
+from depth.options.tasks import TaskOptions
 from depth.options.train import TrainOptions
 from depth.support.cli import parse
 from depth.types import UserError
@@ -26,6 +27,28 @@ PRESETS: Mapping[str, Config] = {
         data=DataOptions(dataset="synthetic", use_stereo=True),
         dejavu=DejaVuOptions(dejavu=True),
         train=TrainOptions(num_epochs=4),
+    ),
+    # Labels. Sizes, windows and lengths are the usual ones: 40,000 steps of batch 8 on Cityscapes (mmsegmentation) and
+    # on NYUD (ATRC, InvPT). Ours: Adam and its rate, where they have SGD, and all of CamVid's and Virtual KITTI's.
+    "cityscapes": Config(
+        tasks=TaskOptions(tasks=("semantics",), crop=(512, 1024), scale_range=(0.5, 2.0)),
+        data=DataOptions(dataset="cityscapes", height=1024, width=2048),
+        train=TrainOptions(batch_size=8, num_epochs=108, learning_rate=3e-4, lr_schedule="poly"),
+    ),
+    "nyud": Config(
+        tasks=TaskOptions(("depth", "semantics", "normals"), "labels", crop=(448, 576), scale_range=(1.0, 1.5)),
+        data=DataOptions(dataset="nyud", height=448, width=576),
+        train=TrainOptions(batch_size=8, num_epochs=404, learning_rate=1e-4, lr_schedule="poly"),
+    ),
+    "camvid": Config(
+        tasks=TaskOptions(tasks=("semantics",), scale_range=(0.5, 2.0)),
+        data=DataOptions(dataset="camvid", height=352, width=480),
+        train=TrainOptions(batch_size=8, num_epochs=150, learning_rate=3e-4, lr_schedule="poly"),
+    ),
+    "vkitti2": Config(
+        tasks=TaskOptions(("depth", "semantics", "panoptic"), "labels", depth_loss="log"),
+        data=DataOptions(dataset="vkitti2", height=192, width=640),
+        train=TrainOptions(batch_size=8, num_epochs=10, learning_rate=3e-4, lr_schedule="poly"),
     ),
 }
 

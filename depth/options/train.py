@@ -10,8 +10,8 @@ import tyro
 from depth.options.fields import Integer, Number, Text, check
 
 PresetName = Annotated[
-    Literal["kitti", "kitti_hr", "small_gpu", "demo"] | None,
-    tyro.conf.arg(metavar="{kitti,kitti_hr,small_gpu,demo}", help_behavior_hint=""),
+    Literal["kitti", "kitti_hr", "small_gpu", "demo", "cityscapes", "nyud", "camvid", "vkitti2"] | None,
+    tyro.conf.arg(metavar="NAME", help_behavior_hint=""),
 ]
 
 
@@ -21,7 +21,8 @@ class TrainOptions:
 
     preset: PresetName = None
     """Other defaults, over which flags still count. kitti: 640x192 as Monodepth2; kitti_hr: 1024x320, batch 4;
-    small_gpu: 640x192, batch 4; demo: what `make demo` trains on the embedded world."""
+    small_gpu: 640x192, batch 4; demo: what `make demo` trains on the embedded world; cityscapes, camvid (semantics),
+    nyud (semantics, depth, normals), vkitti2 (semantics, depth, panoptic): sizes, windows and lengths of the field."""
     batch_size: Integer = None
     """Samples a step, with torchrun for each process. Default: 12 (4 on the embedded world)."""
     num_epochs: Integer = None
@@ -32,6 +33,9 @@ class TrainOptions:
     """Adam's step size. Default: 1e-4 (2e-4 on the embedded world, where nothing is pretrained)."""
     scheduler_step_size: Integer = None
     """Epochs after which the learning rate falls to a tenth; 0: never. Default: three quarters of the epochs."""
+    lr_schedule: Literal["step", "poly"] = "step"
+    """How the learning rate falls: step, to a tenth every --scheduler_step_size epochs; poly, every epoch, as
+    (1 - epoch / epochs)^0.9, which segmentation is trained with."""
     seed: int = 0
     """Seed of every random draw; runs on a CPU repeat bit by bit."""
     device: Text = None

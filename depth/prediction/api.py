@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from depth.dense.building import load_depth
 from depth.geometry import disparity_to_inverse_depth
 from depth.prediction.pictures import as_picture, read_picture, resize_picture
 from depth.support.distributed import choose_device
-from depth.trained import TrainedModel, load_trained
+from depth.trained import TrainedModel
 from depth.types import UserError
 
 _SQUEEZE = 1.25  # ratio of aspects from which it is worth a note
@@ -45,7 +46,7 @@ def load_model(path: str | os.PathLike[str], device: str | None = None, scale: f
     place = Path(path).expanduser()
     if not place.exists():
         raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {path}")
-    return DepthModel(load_trained(place), choose_device(device), scale)
+    return DepthModel(load_depth(place), choose_device(device), scale)
 
 
 class DepthModel:

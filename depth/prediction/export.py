@@ -1,10 +1,11 @@
-"""Writes a trained depth network as one file for other runtimes, and checks it against PyTorch.
+"""Writes a trained network as one file for other runtimes, and checks it against PyTorch.
 
     python -m depth.export runs/NAME --format onnx
     python -m depth.export runs/NAME --format torchscript --output model.pt
 
 The batch is free, height and width are the checkpoint's. Input: `image`, float32 (batch,3,H,W), RGB in [0,1]; the
-normalisation is inside. Output: `inverse_depth`, float32 (batch,1,H,W); depth is 1 / inverse_depth.
+normalisation is inside. Output: `inverse_depth`, float32 (batch,1,H,W); depth is 1 / inverse_depth. Of a network of
+several tasks, an output a task, called after it.
 """
 
 from __future__ import annotations
@@ -23,39 +24,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth.geometry import disparity_to_inverse_depth
 from depth.options.predict import ExportOptions
+from depth.prediction.exported import MARK, Exported, exported
 from depth.support.cli import parse
 from depth.support.files import written_aside
 from depth.support.quiet import quiet_loggers
-from depth.trained import TrainedModel, load_trained
 from depth.types import UserError
 
 TOLERANCE = 1e-4  # largest difference to PyTorch, 1 / unit
 _SUFFIX = {"onnx": ".onnx", "torchscript": ".torchscript.pt"}
-_MARK = "normalisation is inside"  # in the description that every exported file holds
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
-Runner = Callable[[Tensor], np.ndarray]
-
-
-class ExportedNet(nn.Module):
-    """A depth network as other runtimes see it: one tensor in, one tensor out.
-
-    Args:
-        trained: the model; its depth network may return any DepthOutput.
-    """
-
-    def __init__(self, trained: TrainedModel) -> None:
-        super().__init__()
-        self.depth_net = trained.depth_net
-        self.min_depth, self.max_depth = trained.min_depth, trained.max_depth
-        self.factor = trained.unit_factor if trained.metres_from else 1.0
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Image (B,3,H,W), RGB in [0,1] -> inverse depth (B,1,H,W), 1/m, or 1/unit of a monocular model."""
-        disparity = self.depth_net(image).disparities[0][:, :1]
-        return disparity_to_inverse_depth(disparity, self.min_depth, self.max_depth) / self.factor
+Runner = Callable[[Tensor], list[np.ndarray]]  # images -> the outputs in their order
 
 
 def main() -> None:
@@ -79,17 +59,16 @@ def export(options: ExportOptions) -> tuple[Path, float]:
     place = Path(options.model)
     if not place.exists():
         raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
-    trained = load_trained(place)
+    made = exported(place)
     path = Path(options.output) if options.output else default_output(place, options.format)
     if path.is_file() and not _is_export(path):
         raise UserError(f"{path} is there and no earlier export: it is kept; name another file with --output")
-    net = ExportedNet(trained).eval()
     try:
         write, load = (_write_onnx, _load_onnx) if options.format == "onnx" else (_write_torchscript, _load_torchscript)
         with written_aside(path) as aside:
             with _quiet():
-                write(net, trained, aside)
-                difference = largest_difference(net, load(aside), trained.height, trained.width)
+                write(made, aside)
+                difference = largest_difference(made.net, load(aside), made.height, made.width)
             if not difference < TOLERANCE:
                 text = f"it differs from PyTorch by {difference:.1e}; please report this"
                 raise UserError(f"{path} is not written: {text}")
@@ -101,7 +80,7 @@ def export(options: ExportOptions) -> tuple[Path, float]:
 def _is_export(path: Path) -> bool:
     """Whether a file is what this command writes: both formats hold the description as plain bytes."""
     try:
-        return _MARK.encode() in path.read_bytes()
+        return MARK.encode() in path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -109,24 +88,6 @@ def _is_export(path: Path) -> bool:
 def default_output(place: Path, format: str) -> Path:
     """model.onnx or model.torchscript.pt in a run's folder, or a checkpoint's name with that ending beside it."""
     return place / f"model{_SUFFIX[format]}" if place.is_dir() else place.with_suffix(_SUFFIX[format])
-
-
-def description(trained: TrainedModel) -> dict[str, str]:
-    """What a user of the file must know, as text by name; it is stored in the file."""
-    unit = "metres" if trained.metres_from else "the model's unit, up to scale"
-    factor = trained.unit_factor if trained.metres_from else 1.0
-    size = f"{trained.height},{trained.width}"
-    return {
-        "input": f"image: float32 (batch,3,{size}), RGB in [0,1], resized to this size; {_MARK}",
-        "output": f"inverse_depth: float32 (batch,1,{size}), 1 / {unit}; depth = 1 / inverse_depth",
-        "height": str(trained.height),
-        "width": str(trained.width),
-        "min_depth": repr(trained.min_depth * factor),
-        "max_depth": repr(trained.max_depth * factor),
-        "unit": unit,
-        "trained_on": str(trained.record.get("dataset") or "unknown"),
-        "model": trained.path.name,
-    }
 
 
 def largest_difference(net: nn.Module, run_file: Runner, height: int, width: int) -> float:
@@ -140,12 +101,16 @@ def largest_difference(net: nn.Module, run_file: Runner, height: int, width: int
     differences = []
     for images in (ramps.contiguous(), torch.cat([ramps, noise])):
         with torch.no_grad():
-            expected = net(images).numpy()
-        found = run_file(images)
-        if found.shape != expected.shape:
-            raise UserError(f"the exported file gives {found.shape} where PyTorch gives {expected.shape}")
-        differences.append(float(np.abs(found - expected).max()))
+            expected = _arrays(net(images))
+        for ours, theirs in zip(run_file(images), expected, strict=True):
+            if ours.shape != theirs.shape:
+                raise UserError(f"the exported file gives {ours.shape} where PyTorch gives {theirs.shape}")
+            differences.append(float(np.abs(ours - theirs).max()))
     return max(differences)
+
+
+def _arrays(outputs: Tensor | tuple[Tensor, ...]) -> list[np.ndarray]:
+    return [each.numpy() for each in ((outputs,) if isinstance(outputs, Tensor) else outputs)]
 
 
 def _check_extra() -> None:
@@ -156,25 +121,28 @@ def _check_extra() -> None:
             raise UserError(f'--format onnx needs the package {name}: pip install -e ".[export]"') from None
 
 
-def _write_onnx(net: nn.Module, trained: TrainedModel, path: Path) -> None:
+def _write_onnx(made: Exported, path: Path) -> None:
     # Two images: with one, the exporter would take the batch for a constant.
-    images = torch.zeros(2, 3, trained.height, trained.width)
+    images = torch.zeros(2, 3, made.height, made.width)
     with torch.no_grad():
-        net(images)  # fills the cache of DCT matrices, which the exporter would fill with tensors that hold nothing
+        made.net(
+            images
+        )  # fills the cache of DCT matrices, which the exporter would fill with tensors that hold nothing
     program = torch.onnx.export(
-        net,
+        made.net,
         (images,),
         dynamo=True,
         input_names=["image"],
-        output_names=["inverse_depth"],
+        output_names=list(made.names),
         dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
         verbose=False,
     )
-    facts = description(trained)
     graph = program.model.graph
-    graph.inputs[0].doc_string, graph.outputs[0].doc_string = facts["input"], facts["output"]
-    program.model.doc_string = "Monocular depth network of dejavu-depth"
-    program.model.metadata_props.update(facts)
+    graph.inputs[0].doc_string = made.facts["input"]
+    for output in graph.outputs:
+        output.doc_string = made.facts["output"]
+    program.model.doc_string = "Network of dejavu-depth for single images"
+    program.model.metadata_props.update(made.facts)
     program.save(str(path), external_data=False)
 
 
@@ -184,23 +152,23 @@ def _load_onnx(path: Path) -> Runner:
 
     onnx.checker.check_model(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["inverse_depth"], {"image": images.numpy()})[0]
+    return lambda images: session.run(None, {"image": images.numpy()})
 
 
-def _write_torchscript(net: nn.Module, trained: TrainedModel, path: Path) -> None:
+def _write_torchscript(made: Exported, path: Path) -> None:
     with torch.no_grad():
-        traced = torch.jit.trace(net, torch.zeros(2, 3, trained.height, trained.width), check_trace=False)
+        traced = torch.jit.trace(made.net, torch.zeros(2, 3, made.height, made.width), check_trace=False)
     buffer = io.BytesIO()
-    torch.jit.save(traced, buffer, _extra_files={"metadata.json": json.dumps(description(trained))})
+    torch.jit.save(traced, buffer, _extra_files={"metadata.json": json.dumps(made.facts)})
     path.write_bytes(buffer.getvalue())
 
 
 def _load_torchscript(path: Path) -> Runner:
     module: Any = torch.jit.load(str(path))
 
-    def run_module(images: Tensor) -> np.ndarray:
+    def run_module(images: Tensor) -> list[np.ndarray]:
         with torch.no_grad():
-            return module(images).numpy()
+            return _arrays(module(images))
 
     return run_module
 

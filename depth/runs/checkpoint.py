@@ -103,6 +103,18 @@ def newest_run(log_dir: Path) -> Path:
     return max(files, key=lambda file: file.stat().st_mtime).parent.parent
 
 
+def model_place(checkpoint: str | None, log_dir: str) -> Path:
+    """The model that is to predict: the one that was named, or the newest run. Raises UserError where there is none."""
+    if checkpoint:
+        return Path(checkpoint)
+    try:
+        return newest_run(Path(log_dir))
+    except UserError:
+        raise UserError(
+            f"no run with a checkpoint in {log_dir}/: train first, or name a model with --checkpoint"
+        ) from None
+
+
 def load_resumable(run: Path, say: bool = True) -> tuple[Path, dict[str, Any]]:
     """The newest checkpoint of a run that can be read; with `say`, a line tells where that is not the newest one.
 

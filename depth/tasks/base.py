@@ -38,6 +38,8 @@ class Task(ABC):
     figures: ClassVar[tuple[str, ...]]  # of its score's results, those to be shown; it is judged by the first
     compared: ClassVar[str]  # of them all, the one by which a multi-task gain is counted
     higher_is_better: ClassVar[bool]
+    meaning: ClassVar[str]  # of the numbers that `stored` gives
+    export_meaning: ClassVar[str]  # of what `exported` gives
     channels: int  # of the head
     condition_channels: int  # of what the regeneration module sees
 
@@ -48,6 +50,10 @@ class Task(ABC):
     @abstractmethod
     def condition(self, outputs: Outputs) -> Tensor:
         """What the regeneration module sees: (B,condition_channels,H,W), float32."""
+
+    @abstractmethod
+    def exported(self, outputs: Outputs) -> Tensor:
+        """What other runtimes are given, (B,c,H,W), see `export_meaning`."""
 
     @abstractmethod
     def results(self, outputs: Outputs, size: tuple[int, int]) -> np.ndarray:
@@ -72,6 +78,10 @@ class Task(ABC):
     @abstractmethod
     def picture(self, result: np.ndarray) -> np.ndarray:
         """A result to be looked at, uint8 (H,W,3) RGB."""
+
+    @abstractmethod
+    def stored(self, result: np.ndarray) -> np.ndarray:
+        """A result as the pixels of a PNG, uint8 or uint16 (H,W) or (H,W,3) BGR, see `meaning`."""
 
     def judge(self, results: Mapping[str, float]) -> float:
         """A score's results as one number, lower is better."""

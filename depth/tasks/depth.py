@@ -33,6 +33,8 @@ class Depth(Task):
     terms = ("depth",)
     figures = ("abs_rel", "rmse", "d1")
     compared = "rmse"
+    meaning = "16-bit grey PNG: depth in metres = value / 256; 65535 is that or more"
+    export_meaning = "inverse depth (batch,1,H,W), 1 / metres where labels taught it"
     higher_is_better = False
     channels = condition_channels = 1
     LOSSES: ClassVar[tuple[str, ...]] = ("l1", "log", "berhu")
@@ -59,6 +61,10 @@ class Depth(Task):
         """(B,1,H,W), mean 1 in each image, so that the branch cannot push the scale."""
         disparity = outputs[self.name].float()
         return disparity / disparity.mean((2, 3), keepdim=True)
+
+    def exported(self, outputs: Outputs) -> Tensor:
+        """Inverse depth."""
+        return disparity_to_inverse_depth(outputs[self.name], self.min_depth, self.max_depth)
 
     def results(self, outputs: Outputs, size: tuple[int, int]) -> np.ndarray:
         """Depths in metres, float32 (B,H,W): of the inverse depth, resized bilinearly."""
@@ -87,6 +93,10 @@ class Depth(Task):
     def resize(self, result: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Bilinear in inverse depth."""
         return 1 / cv2.resize(1 / result, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def stored(self, result: np.ndarray) -> np.ndarray:
+        """KITTI's steps of 1 / 256 m."""
+        return np.rint((result * 256.0).clip(1, 65535)).astype(np.uint16)
 
     def picture(self, result: np.ndarray) -> np.ndarray:
         """Inverse depth in magma, bright at the 95th percentile and above; black where there is no label."""

@@ -13,6 +13,8 @@ from depth.metrics.normals import NormalScore
 from depth.tasks.base import Outputs, Task
 from depth.types import LabelMaps, Labels
 
+_STEPS = 32767.0  # of a unit in the PNG
+
 
 class Normals(Task):
     """The regeneration module sees the unit normals.
@@ -25,6 +27,8 @@ class Normals(Task):
     terms = ("normals",)
     figures = ("median_angle", "mean_angle", "within_11.25")
     compared = "mean_angle"
+    meaning = "16-bit RGB PNG: x, y, z = value / 32767 - 1"
+    export_meaning = "unit normals (batch,3,H,W), x right, y down, z forward"
     higher_is_better = False
     channels = condition_channels = 3
 
@@ -37,6 +41,10 @@ class Normals(Task):
     def condition(self, outputs: Outputs) -> Tensor:
         """Unit normals (B,3,H,W)."""
         return F.normalize(outputs[self.name].float(), dim=1)
+
+    def exported(self, outputs: Outputs) -> Tensor:
+        """Unit normals."""
+        return self.condition(outputs)
 
     def results(self, outputs: Outputs, size: tuple[int, int]) -> np.ndarray:
         """Unit normals, float32 (B,H,W,3)."""
@@ -62,6 +70,10 @@ class Normals(Task):
     def resize(self, result: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Bilinear, then unit length."""
         return _unit(cv2.resize(result, size[::-1], interpolation=cv2.INTER_LINEAR))
+
+    def stored(self, result: np.ndarray) -> np.ndarray:
+        """Steps of 1 / 32767."""
+        return np.rint((result[..., ::-1].clip(-1, 1) + 1) * _STEPS).astype(np.uint16)
 
     def picture(self, result: np.ndarray) -> np.ndarray:
         """x, y, z in [-1,1] as red, green, blue; mid grey where there is no label."""

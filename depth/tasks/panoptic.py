@@ -39,6 +39,8 @@ class Panoptic(Task):
     needs = ("semantics",)
     figures = ("pq", "sq", "rq", "pq_things", "pq_stuff")
     compared = "pq"
+    meaning = "16-bit grey PNG: 1 + class * 1000 + number, 0 where there is none; number 0 is stuff"
+    export_meaning = "(batch,3,H,W): heatmap of the things' centres, offsets dy, dx to them in pixels"
     higher_is_better = True
     channels = condition_channels = 3
 
@@ -72,6 +74,10 @@ class Panoptic(Task):
         heatmap, offsets = self._split(outputs)
         return torch.cat([heatmap, offsets / offsets.new_tensor(offsets.shape[-2:])[:, None, None]], 1)
 
+    def exported(self, outputs: Outputs) -> Tensor:
+        """Heatmap and offsets in pixels."""
+        return torch.cat(self._split(outputs), 1)
+
     def results(self, outputs: Outputs, size: tuple[int, int]) -> np.ndarray:
         """Panoptic ids, int64 (B,H,W), see depth.metrics.panoptic."""
         classes = torch.from_numpy(self.semantics.results(outputs, size).astype(np.int64))
@@ -104,6 +110,10 @@ class Panoptic(Task):
     def resize(self, result: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """The nearest pixels' ids."""
         return nearest(result, size)
+
+    def stored(self, result: np.ndarray) -> np.ndarray:
+        """One more than the id."""
+        return (result + 1).clip(0, 65535).astype(np.uint16)
 
     def picture(self, result: np.ndarray) -> np.ndarray:
         """The classes' colours, shaded by thing; black for void."""

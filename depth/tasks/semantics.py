@@ -30,6 +30,8 @@ class Semantics(Task):
     terms = ("semantics",)
     figures = ("miou", "pixel_accuracy", "boundary_f")
     compared = "miou"
+    meaning = "8-bit grey PNG: class ids, see classes"
+    export_meaning = "logits (batch,K,H,W); the class is the largest"
     higher_is_better = True
 
     def __init__(self, classes: Classes, hardest: float = 1.0) -> None:
@@ -50,6 +52,10 @@ class Semantics(Task):
     def condition(self, outputs: Outputs) -> Tensor:
         """Probabilities (B,K,H,W)."""
         return outputs[self.name].float().softmax(1)
+
+    def exported(self, outputs: Outputs) -> Tensor:
+        """The logits."""
+        return outputs[self.name]
 
     def results(self, outputs: Outputs, size: tuple[int, int]) -> np.ndarray:
         """Class ids, uint8 (B,H,W): of the logits, resized bilinearly."""
@@ -74,6 +80,10 @@ class Semantics(Task):
     def resize(self, result: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """The nearest pixels' ids."""
         return nearest(result, size)
+
+    def stored(self, result: np.ndarray) -> np.ndarray:
+        """The ids."""
+        return result
 
     def picture(self, result: np.ndarray) -> np.ndarray:
         """The classes' colours; black where there is no label."""

@@ -71,7 +71,7 @@ def test_what_is_no_evaluation_is_one_line(tmp_path):
         read_evaluation(tmp_path)
     for content in ("", "a,b\n1,2\n", "dataset,split,name,abs_rel\nkitti,eigen,a,x\n"):
         (tmp_path / "bad.csv").write_text(content)
-        with pytest.raises(UserError, match="is not what evaluate_depth.py writes"):
+        with pytest.raises(UserError, match="is not what evaluate_depth.py or evaluate_dense.py writes"):
             read_evaluation(tmp_path / "bad.csv")
     with pytest.raises(UserError, match="--baseline names 1 evaluations and --other 2"):
         CompareOptions(("a",), ("b", "c"))

@@ -8,18 +8,20 @@ import docstring_parser
 import pytest
 
 from benchmarks.throughput import ThroughputOptions
+from datasets.labelled import LABELLED
 from depth.dejavu.branch import CONDITIONS
 from depth.dejavu.crm import CRMS
 from depth.dejavu.edits import EDITS
 from depth.losses.perceptual import TRUNKS
 from depth.networks import DEPTH_NETS
 from depth.options.config import Config, config_from_dict, resolved
-from depth.options.data import DataOptions
+from depth.options.data import LABELLED_DATASETS, DataOptions
 from depth.options.dejavu import DejaVuOptions
 from depth.options.evaluate import EvaluationOptions, PoseOptions
 from depth.options.network import NetworkOptions
 from depth.options.predict import ExportOptions, PredictOptions
 from depth.options.presets import PRESETS, parse_training
+from depth.options.tasks import TaskOptions
 from depth.support.cli import parse
 from depth.types import UserError
 
@@ -167,3 +169,48 @@ def test_help_flows_and_has_no_empty_defaults(capsys, monkeypatch):
     assert "where neither is, the embedded synthetic world is used and named in everything" in page
     assert "(default: 0.001)" in page and "(default: 0 -1 1)" in page
     assert "(default: None)" not in page and "(default: False)" not in page and "(default: )" not in page
+
+
+def test_presets_of_labelled_sets_are_whole():
+    """Each names its set, tasks that it can teach, and windows of a size that a network takes."""
+    for name in ("cityscapes", "nyud", "camvid", "vkitti2"):
+        config = resolved(parse_training("", ["--preset", name]))
+        assert config.data.dataset == name and config.tasks.labelled and not config.tasks.video
+        assert config.train.lr_schedule == "poly" and config.data.height % 32 == config.data.width % 32 == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--crop 64 64", ["--crop", "no effect"]),
+        ("--dataset camvid", ["--dataset camvid has no video", "--depth_from labels"]),
+        ("--tasks semantics --depth_from labels", ["--depth_from without --tasks depth"]),
+        ("--tasks semantics --dataset video --data_path x.mp4 --fov 60", ["has no labels"]),
+        ("--tasks semantics --depth_net packnet", ["--depth_net packnet"]),
+        ("--tasks semantics --dejavu_attention", ["--dejavu_attention"]),
+        ("--tasks depth semantics --crop 64 64", ["--crop", "--depth_from labels"]),
+        ("--tasks depth semantics --scale_range 1 2", ["--scale_range"]),
+        ("--tasks depth semantics --use_stereo", ["--use_stereo"]),
+        ("--tasks semantics semantics", ["names one twice"]),
+        ("--tasks semantics --dejavu --dejavu_tasks normals", ["--dejavu_tasks normals", "--tasks semantics"]),
+        ("--tasks semantics --scale_range 2 1", ["--scale_range 2 1"]),
+        ("--tasks semantics --crop 60 64", ["--crop 60"]),
+        ("--tasks semantics --semantics_hardest 0", ["--semantics_hardest"]),
+        ("--tasks wobble", ["--tasks", "wobble"]),
+    ],
+)
+def test_tasks_that_do_not_fit_are_one_line(line, words):
+    with pytest.raises(UserError) as caught:
+        parse_training("", line.split())
+    message = str(caught.value)
+    assert "\n" not in message and all(word in message for word in words), message
+
+
+def test_labelled_sets_are_those_that_have_readers():
+    assert {*LABELLED_DATASETS, "synthetic"} == set(LABELLED)
+
+
+def test_panoptic_brings_semantics_along():
+    tasks = TaskOptions(tasks=("panoptic", "depth"), depth_from="both", dejavu_tasks=("panoptic",))
+    assert tasks.predicted == ("depth", "semantics", "panoptic") == tasks.labelled
+    assert tasks.conditions == ("semantics", "panoptic") and tasks.label_kinds == ("depth", "semantics", "instances")

@@ -10,7 +10,8 @@ import torch
 import depth
 from depth.options.predict import ExportOptions
 from depth.prediction import export as module
-from depth.prediction.export import ExportedNet, default_output, export
+from depth.prediction.export import default_output, export
+from depth.prediction.exported import ExportedNet, description
 from depth.types import UserError
 from tests.tiny_run import HEIGHT, WIDTH, save_run
 
@@ -73,11 +74,12 @@ def test_stereo_scale_is_inside(run_folder):
     object.__setattr__(model, "metres_from", "stereo")
     object.__setattr__(model, "unit_factor", 5.4)
     torch.testing.assert_close(ExportedNet(model)(_images(1)), plain / 5.4)
-    assert module.description(model)["max_depth"] == repr(50.0 * 5.4)
+    assert description(model)["max_depth"] == repr(50.0 * 5.4)
 
 
 def test_a_file_that_differs_is_not_left_behind(run_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_load_torchscript", lambda path: lambda images: np.zeros((len(images), 1, 64, 96)))
+    wrong = lambda path: lambda images: [np.zeros((len(images), 1, 64, 96))]  # noqa: E731
+    monkeypatch.setattr(module, "_load_torchscript", wrong)
     with pytest.raises(UserError, match="differs from PyTorch"):
         export(ExportOptions(str(run_folder), format="torchscript", output=str(tmp_path / "x.pt")))
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,133 @@
+"""Predictions of several tasks for pictures of one's own: the Python API, and the files that predict.py writes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from depth.dense.building import DenseModel, load_dense
+from depth.options.predict import PredictOptions
+from depth.prediction.files import write_sidecar
+from depth.prediction.pictures import as_picture, read_picture, resize_picture
+from depth.runs.checkpoint import model_place
+from depth.support.distributed import choose_device
+from depth.support.files import make_folder, write_file
+from depth.types import UserError
+
+_JPEG_QUALITY = 95
+
+
+def load_tasks(path: str | os.PathLike[str], device: str | None = None) -> TaskModel:
+    """A trained network of several tasks, ready to predict.
+
+    Args:
+        path: a run's folder or a checkpoint file.
+        device: cuda, cuda:1 or cpu; default: cuda if there is one.
+
+    Raises:
+        UserError: there is no checkpoint, it is damaged, of depth from video alone, or the device is not there.
+    """
+    return TaskModel(load_dense(Path(path).expanduser()), choose_device(device))
+
+
+class TaskModel:
+    """A network of several tasks with its input size.
+
+    Attributes:
+        tasks: name -> task; depth from video has no unit here: depth.load_model is for it.
+        classes: of the data set that it was trained on, or None.
+    """
+
+    def __init__(self, trained: DenseModel, device: torch.device) -> None:
+        self.trained, self.device = trained, device
+        self.tasks = {name: task for name, task in trained.tasks.items() if name in trained.config.tasks.labelled}
+        self.classes = trained.classes
+        self.net = trained.net.to(device, memory_format=torch.channels_last)
+
+    def predict(self, image: str | os.PathLike[str] | np.ndarray | Tensor) -> dict[str, np.ndarray]:
+        """Results of one image at its own size, by task.
+
+        semantics: uint8 (H,W) class ids; normals: float32 (H,W,3), unit, x right, y down, z forward; depth: float32
+        (H,W), metres; panoptic: int64 (H,W), class * 1000 + number, 0 for stuff, -1 for none.
+
+        Args:
+            image: as depth.prediction.api.DepthModel.predict takes it.
+
+        Raises:
+            UserError: the file cannot be read, or the array is no image.
+        """
+        picture = read_picture(Path(image)) if isinstance(image, str | os.PathLike) else as_picture(image)
+        resized = resize_picture(picture, self.trained.height, self.trained.width)
+        with torch.inference_mode():
+            images = resized[None].to(self.device).contiguous(memory_format=torch.channels_last).float() / 255
+            outputs = self.net(images).outputs()
+            size = picture.shape[:2]
+            return {name: task.results(outputs, size)[0] for name, task in self.tasks.items()}
+
+
+def write_results(model: TaskModel, folder: Path, stem: str, results: dict[str, np.ndarray]) -> None:
+    """Writes <stem>_<task>.png, which `describe` explains, and <stem>_<task>_colour.jpg. Raises UserError."""
+    for name, result in results.items():
+        task = model.tasks[name]
+        png = cv2.imencode(".png", task.stored(result))[1]
+        write_file(folder / f"{stem}_{name}.png", png.tobytes(), flush=False)
+        picture = np.ascontiguousarray(task.picture(result)[..., ::-1])
+        jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))[1]
+        write_file(folder / f"{stem}_{name}_colour.jpg", jpeg.tobytes(), flush=False)
+
+
+class Clip(Protocol):
+    """Frames that belong together, see datasets.footage.media.Pictures."""
+
+    name: str
+    kind: str  # "image" is a clip of one
+
+    def frames(self) -> Iterator[Any]:
+        """Frames with `name`, and `path` or `pixels`, uint8 (H,W,3)."""
+
+
+def predict_tasks(clips: Sequence[Clip], options: PredictOptions) -> str:
+    """Predicts and writes all frames, and a JSON a clip that says what the files mean; returns what was done.
+
+    Raises UserError for options that are for depth alone, and for input that cannot be used.
+    """
+    depth_only = ("ply", "poses", "scale_from", "intrinsics", "fov", "colour_range")
+    idle = [name for name in depth_only if getattr(options, name)]
+    if idle:
+        raise UserError(f"--{' --'.join(idle)} is for depth from video; this model predicts several tasks")
+    model, count = load_tasks(model_place(options.checkpoint, options.log_dir), options.device), 0
+    for clip in clips:
+        single = clip.kind == "image"
+        folder = Path(options.out) if single else Path(options.out) / clip.name
+        frames = itertools.islice(clip.frames(), options.max_frames)
+        count += _predict_clip(model, folder, f"{clip.name}.json" if single else "clip.json", frames)
+    return f"{count} frames: {', '.join(model.tasks)}; written: {options.out}/, what the files mean in its .json"
+
+
+def _predict_clip(model: TaskModel, folder: Path, sidecar: str, frames: Iterable[Any]) -> int:
+    """Predicts and writes a clip's frames and its JSON; returns how many there were."""
+    make_folder(folder)
+    names = []
+    for frame in frames:
+        picture = frame.pixels if frame.path is None else read_picture(frame.path)
+        write_results(model, folder, frame.name, model.predict(picture))
+        names.append(frame.name)
+    trained = model.trained
+    classes = {} if model.classes is None else {"classes": dict(enumerate(model.classes.names))}
+    facts = {
+        "files": {f"*_{name}.png": task.meaning for name, task in model.tasks.items()},
+        "model": str(trained.path),
+        "trained_on": trained.record.get("dataset") or "unknown",
+        "network_input": {"width": trained.width, "height": trained.height},
+        "frames": names,
+    }
+    write_sidecar(folder / sidecar, facts | classes)
+    return len(names)

@@ -1,0 +1,141 @@
+"""Networks of several tasks beyond training: Python API, predict.py's files, exports, depth for other commands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import depth
+from datasets.footage.media import find_pictures
+from depth.dense.building import load_dense, load_depth
+from depth.options.predict import ExportOptions, PredictOptions
+from depth.prediction.export import export
+from depth.prediction.tasks import predict_tasks
+from depth.runs.checkpoint import save_checkpoint
+from depth.tasks.depth import Depth
+from depth.types import UserError
+from tests.dense_samples import ALL, CLASSES, dense_config, dense_objective
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run whose networks have learnt nothing, as train.py would leave it."""
+    return save(tmp_path_factory.mktemp("run"), ALL)
+
+
+def save(folder: Path, tasks: tuple[str, ...]) -> Path:
+    options = {"depth_from": "labels"} if "depth" in tasks else {}
+    objective, config = dense_objective(tasks, **options), dense_config(tasks, **options)
+    (folder / "checkpoints").mkdir(parents=True)
+    classes = {name: list(getattr(CLASSES, name)) for name in ("names", "things", "colours")}
+    state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}, "classes": classes}
+    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"networks": objective.inference_networks()})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "street.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (70, 120, 3), dtype=np.uint8))
+    return path
+
+
+def test_api(run, photo):
+    model = depth.load_tasks(run, device="cpu")
+    results = model.predict(photo)
+    assert {name: value.shape for name, value in results.items()} == {
+        "depth": (70, 120), "semantics": (70, 120), "normals": (70, 120, 3), "panoptic": (70, 120)
+    }  # fmt: skip
+    assert np.allclose(np.linalg.norm(results["normals"], axis=-1), 1, atol=1e-5)
+    assert model.classes.names == CLASSES.names and results["semantics"].max() < 3
+    again = model.predict(cv2.imread(str(photo))[..., ::-1])
+    assert all((again[name] == results[name]).all() for name in ALL)
+
+
+def test_files_say_what_they_hold(run, photo, tmp_path):
+    options = PredictOptions((str(photo),), checkpoint=str(run), out=str(tmp_path), device="cpu")
+    assert "1 frames: depth, semantics, normals, panoptic" in predict_tasks(find_pictures(options.inputs), options)
+    results = depth.load_tasks(run, device="cpu").predict(photo)
+
+    def read(name: str) -> np.ndarray:
+        return cv2.imread(str(tmp_path / f"street_{name}.png"), cv2.IMREAD_UNCHANGED)
+
+    assert (read("semantics") == results["semantics"]).all()
+    assert (read("panoptic").astype(int) - 1 == results["panoptic"]).all()
+    assert np.abs(read("depth") / 256 - results["depth"]).max() < 1 / 256
+    assert np.abs(read("normals")[..., ::-1] / 32767.0 - 1 - results["normals"]).max() < 1e-4
+    facts = json.loads((tmp_path / "street.json").read_text())
+    assert set(facts["files"]) == {f"*_{name}.png" for name in ALL} and facts["classes"]["2"] == "car"
+    assert len(list(tmp_path.glob("*_colour.jpg"))) == 4
+
+
+def test_options_of_depth_alone_are_refused(run, photo):
+    options = PredictOptions((str(photo),), checkpoint=str(run), fov=60.0, device="cpu")
+    with pytest.raises(UserError, match="--fov is for depth from video"):
+        predict_tasks(find_pictures(options.inputs), options)
+
+
+def test_command_line(run, photo, tmp_path):
+    command = [
+        sys.executable,
+        "predict.py",
+        str(photo),
+        "--checkpoint",
+        str(run),
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "1 frames: depth, semantics" in done.stdout, done.stderr
+    assert (tmp_path / "street_semantics.png").is_file()
+
+
+def test_depth_from_labels_is_depth_in_metres(run, photo):
+    """The other commands' depth network is the same network's."""
+    model = depth.load_model(run, device="cpu")
+    assert model.unit == "metres"
+    alone = model.predict(photo).depth
+    together = depth.load_tasks(run, device="cpu").predict(photo)["depth"]
+    np.testing.assert_allclose(alone, together, rtol=1e-3)
+    assert load_depth(run).metres_from == "depth labels"
+
+
+def test_no_depth_is_one_line(tmp_path):
+    folder = save(tmp_path / "run", ("semantics",))
+    with pytest.raises(UserError, match="was trained for semantics: it holds no depth"):
+        depth.load_model(folder)
+
+
+@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+def test_export(run, tmp_path, format):
+    if format == "onnx":
+        for name in ("onnx", "onnxruntime", "onnxscript"):
+            pytest.importorskip(name, reason='needs pip install -e ".[export]"')
+    path, difference = export(ExportOptions(str(run), format=format, output=str(tmp_path / f"model.{format}")))
+    assert difference < 1e-4
+    images = torch.rand(2, 3, 64, 96)
+    net = load_dense(run).net
+    with torch.no_grad():
+        expected = net(images).outputs()
+    if format == "torchscript":
+        with torch.no_grad():
+            found = dict(zip(ALL, torch.jit.load(str(path))(images), strict=True))
+    else:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, {"image": images.numpy()}), strict=True))
+    assert tuple(found) == ALL
+    np.testing.assert_allclose(found["semantics"], expected["semantics"], atol=1e-4)
+    depths = Depth(0.1, 100.0).results(expected, (64, 96))
+    np.testing.assert_allclose(1 / np.asarray(found["depth"])[:, 0], depths, rtol=1e-3)
