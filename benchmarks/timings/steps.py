@@ -87,7 +87,10 @@ def random_batch(machine: Machine) -> FrameBatch:
     return prepare(raw, machine.device)
 
 
-def _recorded_loss(target: Tensor, synthesized: Tensor, sources: Tensor, **options: bool) -> tuple[Tensor, Tensor]:
+def _recorded_loss(
+    target: Tensor, synthesized: Tensor, sources: Tensor, weight: None, **options: bool
+) -> tuple[Tensor, Tensor]:
+    """Of frames whose pixels all count."""
     error, active = min_reprojection(target, synthesized, sources, **options)
     return error.mean(), active
 

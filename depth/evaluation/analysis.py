@@ -38,12 +38,12 @@ def depth_edges(depth: np.ndarray) -> np.ndarray:
     return edges
 
 
-def near(mask: np.ndarray) -> np.ndarray:
-    """True within BAND pixels (Euclidean, centre to centre) of a True pixel: bool (H,W) -> bool (H,W)."""
+def near(mask: np.ndarray, pixels: float = BAND) -> np.ndarray:
+    """True within so many pixels (Euclidean, centre to centre) of a True pixel: bool (H,W) -> bool (H,W)."""
     if not mask.any():
         return np.zeros(mask.shape, bool)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return distance <= BAND + 1e-3
+    return distance <= pixels + 1e-3
 
 
 def boundary_errors(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,16 @@ class BadSteps:
 
 
 def _record(batch: FrameBatch, output: StepOutput, fault: str) -> dict[str, Any]:
-    values = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    plain = {name: value.cpu() if isinstance(value, Tensor) else list(value) for name, value in values.items()}
-    return plain | {"fault": fault, "terms": {name: value.item() for name, value in output.terms.values.items()}}
+    terms = {name: value.item() for name, value in output.terms.values.items()}
+    return _plain(batch) | {"fault": fault, "terms": terms}
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """What a checkpoint may hold of a batch: tensors on the host and lists; fields that are None are left out."""
+    found = {}
+    for name, value in ((f.name, getattr(record, f.name)) for f in fields(record)):
+        if is_dataclass(value):
+            found[name] = _plain(value)
+        elif value is not None:
+            found[name] = value.cpu() if isinstance(value, Tensor) else list(value)
+    return found
