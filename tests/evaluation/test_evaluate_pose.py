@@ -19,6 +19,7 @@ from depth.options.data import DataOptions
 from depth.options.evaluate import PoseOptions
 from depth.options.network import NetworkOptions
 from depth.runs.checkpoint import save_checkpoint
+from depth.trained import load_trained
 from depth.types import UserError
 from evaluate_pose import evaluate, predict_motions
 from tests.kitti_layout import write_odometry
@@ -97,20 +98,47 @@ def test_evaluates_the_embedded_world(world, tmp_path, capsys):
     assert np.allclose(written, results[0].predicted, atol=1e-6) and np.allclose(written[0], np.eye(4))
 
 
-def test_the_truth_of_the_embedded_world(world, tmp_path, monkeypatch):
-    """Fed with the drive's own motions, every error vanishes: frames, order and direction are right."""
+def use(monkeypatch, pose_net):
+    """The run's pose network is this one: whatever the truth says, its motions are known."""
+    monkeypatch.setattr(evaluate_pose, "load_trained", lambda *a: replace(load_trained(*a), load_pose=lambda: pose_net))
+
+
+def test_the_embedded_worlds_drives_against_a_camera_of_known_motion(world, tmp_path, monkeypatch):
+    """Straight ahead by one unit a frame; the distances are taken from the files without this project's readers."""
+    use(monkeypatch, _Ahead())
     run = write_run(tmp_path / "run")
-    truth = iter([result for path in sorted(world.glob("*/*/poses.txt"))[2:] for result in [read_poses(path)]])
+    results = evaluate(PoseOptions(data_path=str(world), load_weights_folder=str(run), num_workers=0, device="cpu"))
+    assert len(results) == 2
+    for result in results:
+        (path,) = world.glob(f"*/{result.sequence.name}/poses.txt")
+        where = np.loadtxt(path).reshape(-1, 3, 4)[:, :, 3]
+        ahead = np.outer(np.arange(6), [0, 0, 1])
+        assert result.errors.ate["none"] == pytest.approx(np.sqrt(np.square(where - ahead).sum(1).mean()), rel=1e-5)
+        scale = (where * ahead).sum() / np.square(ahead).sum()
+        assert result.errors.scale["scale"] == pytest.approx(scale, rel=1e-5) and 0.3 < scale < 3
 
-    def perfect(pose_net, batches, device):
-        poses = next(truth)
-        return np.linalg.inv(poses[:-1]) @ poses[1:]
 
-    monkeypatch.setattr(evaluate_pose, "predict_motions", perfect)
-    options = PoseOptions(data_path=str(world), load_weights_folder=str(run), num_workers=0, device="cpu")
-    for result in evaluate(options):
-        assert result.errors.ate["none"] < 1e-6 and result.errors.rpe_degrees < 1e-4
-        assert np.linalg.norm(result.sequence.truth[-1, :3, 3]) > 1
+@pytest.mark.parametrize(("ahead", "scale"), [(2, 2), (-2, -2)])
+def test_errors_from_files_to_table_by_hand(tmp_path, monkeypatch, ahead, scale):
+    """The truth goes 2 m ahead (or back) twice and turns by 30 degrees with the second step; predicted is 1 unit."""
+    use(monkeypatch, _Ahead())
+    root, run = write_odometry(tmp_path / "data"), write_run(tmp_path / "run")
+    (root / "poses").mkdir()
+    c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
+    rows = [IDENTITY, f"1 0 0 0 0 1 0 0 0 0 1 {ahead}", f"{c} 0 {s} 0 0 1 0 0 {-s} 0 {c} {2 * ahead}"]
+    (root / "poses" / "09.txt").write_text("\n".join(rows) + "\n")
+    (tmp_path / "short.txt").write_text("09 l 0-2\n")
+    (result,) = evaluate(
+        PoseOptions(
+            data_path=str(root), eval_split=str(tmp_path / "short.txt"), load_weights_folder=str(run), num_workers=0,
+            device="cpu",
+        )
+    )  # fmt: skip
+    off = abs(ahead - 1)  # metres a frame
+    assert result.errors.ate["none"] == pytest.approx(np.sqrt((off**2 + (2 * off) ** 2) / 3), rel=1e-5)
+    assert result.errors.scale["scale"] == pytest.approx(scale) and result.errors.ate["scale"] < 1e-5
+    assert result.errors.rpe["none"] == pytest.approx(off, rel=1e-5) and result.errors.rpe["scale"] < 1e-5
+    assert result.errors.rpe_degrees == pytest.approx(30 / np.sqrt(2), rel=1e-5)
 
 
 def test_odometry_poses(tmp_path):
