@@ -160,7 +160,8 @@ def test_under_autocast():
         out = network(x)
     assert out.disparities[0].dtype == out.extras["reconstruction"].dtype == torch.float32
     assert torch.equal(out.extras["redacted"], plain.extras["redacted"])
-    torch.testing.assert_close(out.disparities[0], plain.disparities[0], atol=0.05, rtol=0)
+    assert plain.disparities[0].std() > 0.1  # beside which the difference is small
+    torch.testing.assert_close(out.disparities[0], plain.disparities[0], atol=0.03, rtol=0)
 
 
 def test_exports():

@@ -59,7 +59,7 @@ def test_perfect_heads_give_the_things_back(size):
     truth = task.truth(Labels(maps.semantics[0].numpy(), maps.instances[0].int().numpy()))
     score = task.score()
     score.add(task.resize(truth, size), results[0])
-    assert score.results()["pq"] == pytest.approx(1, abs=0.05)
+    assert score.results()["pq"] == pytest.approx(1)
     assert {"pq/sky", "pq/road", "pq/car"} <= set(score.results())
     assert len(np.unique(results[0][results[0] // 1000 == 2])) == 2
 
