@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from depth.types import UserError
+from depth.types import UserError, reason_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"--device {name}: {reason_of(error)}") from None
     if name == "mps":
         print(_MPS, file=sys.stderr)
     return device

@@ -21,7 +21,8 @@ HEIGHT, WIDTH = 64, 96
 
 def learned_objective():
     data = DataOptions(dataset="synthetic", height=HEIGHT, width=WIDTH, learn_intrinsics=True)
-    return build_objective(resolved(Config(data=data, network=NetworkOptions(encoder_weights="scratch"))))
+    network = NetworkOptions(num_layers=18, encoder_weights="scratch")
+    return build_objective(resolved(Config(data=data, network=network)))
 
 
 def test_without_the_head_the_weights_are_monodepth2s():
