@@ -34,7 +34,7 @@ from depth.evaluation.metrics import evaluate_split
 from depth.evaluation.predictors import NetworkPredictor
 from depth.evaluation.protocols import PROTOCOLS, Protocol, prepare_batch
 from depth.objective import SelfSupervisedObjective
-from depth.options.config import Config, resolved
+from depth.options.config import Config, encoders_from_scratch, resolved
 from depth.options.data import DataOptions
 from depth.options.describe import remarks, waiting_hint
 from depth.options.network import NetworkOptions
@@ -43,7 +43,7 @@ from depth.runs.checkpoint import seed_generators
 from depth.runs.resuming import load_same, next_steps, open_run, restarted, resumed, was_restarted
 from depth.runs.run_folder import versions
 from depth.support.cli import run
-from depth.support.distributed import Process, process_group
+from depth.support.distributed import Process, process_group, with_synchronised_norms
 from depth.trained import load_into
 from depth.training.dense_validation import DenseValidation
 from depth.training.monitor import Monitor
@@ -75,7 +75,6 @@ def train(config: Config, process: Process) -> bool:
     sets = _sets(config, place, cache_dir, process)
     if process.is_main:
         print(*sets.notes, *remarks(config), sep="\n")
-
     objective = _objective(config, process, sets.record)
     optimizer, scheduler = build_optimizer(config, objective)
     header = {"config": config.to_dict(), "dataset": place.kind, "versions": versions()}
@@ -107,15 +106,16 @@ def train(config: Config, process: Process) -> bool:
 def _objective(config: Config, process: Process, record: dict[str, Any]) -> SelfSupervisedObjective:
     """What is trained, on its device, and the generators seeded: the same networks everywhere, other draws by rank."""
     seed_generators(config.train.seed)
+    config = encoders_from_scratch(config) if config.log.resume else config
     objective = build_dense_objective(config, record["classes"]) if config.tasks.labelled else build_objective(config)
-    load = load_dense_into if config.tasks.labelled else load_into
     if config.log.load_weights_folder and not config.log.resume:
+        load = load_dense_into if config.tasks.labelled else load_into
         anew = load(objective, Path(config.log.load_weights_folder))
         print("".join(f"{line}\n" for line in anew if process.is_main), end="", flush=True)
     if config.train.sync_batch_norm and process.world_size > 1:
         if process.device.type != "cuda":
             raise UserError("--sync_batch_norm works on GPUs alone; --freeze_norm is a way without")
-        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+        objective = with_synchronised_norms(objective)
     objective.to(process.device, memory_format=torch.channels_last)
     if config.train.compile:
         objective.compile_parts()

@@ -13,8 +13,11 @@ from depth.dejavu.crm import build_crm
 from depth.dejavu.edits import build_edit, default_block
 from depth.dejavu.text import TextSupervision, load_text_supervision
 from depth.geometry import disparity_to_depth
+from depth.losses.lite import LiteDistance
 from depth.losses.perceptual import PerceptualLoss
 from depth.networks import build_depth_net, set_initial_disparity
+from depth.networks.encoder_weights import PRETRAINED
+from depth.networks.encoders import build_encoder
 from depth.networks.pose_net import PoseNet
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
 from depth.options.config import STEREO_UNIT, Config
@@ -35,7 +38,7 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
     weights |= {"speed": loss.speed_weight if loss.pose_scale == "speed" else 0.0} | branch_weights(config)
     # After the pose network: both then start from the same draws with and without attention.
     depth_net = with_attention(depth_net, config)
-    if isinstance(depth_net, SharedAttention) and not (weights["attention_mse"] or weights["attention_lpips"]):
+    if isinstance(depth_net, SharedAttention) and not any(weights[name] for name in weights if "attention" in name):
         # Several processes would wait for its gradient, which never comes.
         depth_net.reconstruct.requires_grad_(False)
     return SelfSupervisedObjective(
@@ -44,7 +47,7 @@ def build_objective(config: Config) -> SelfSupervisedObjective:
         weights,
         photometric_options(config),
         build_branch(config) if config.dejavu.dejavu else None,
-        build_perceptual(config) if weights.get("regeneration_lpips") or weights.get("attention_lpips") else None,
+        build_perceptual(config) if weighs_perceptual(weights) else None,
         build_text(config) if weights.get("text") else None,
     )
 
@@ -85,13 +88,13 @@ def with_attention(depth_net: nn.Module, config: Config) -> nn.Module:
 def branch_weights(config: Config) -> dict[str, float]:
     """Term -> weight, of the branch and of the attention."""
     options = config.dejavu
-    mse, lpips = options.dejavu_weight * options.dejavu_mse, options.dejavu_weight * options.dejavu_lpips
+    mse, perceptual = options.dejavu_weight * options.dejavu_mse, options.dejavu_weight * options.dejavu_lpips
     weights = {}
     if options.dejavu:
-        weights = {"regeneration_mse": mse, "regeneration_lpips": lpips}
+        weights = {"regeneration_mse": mse, f"regeneration_{options.perceptual}": perceptual}
         weights |= {"cyclic": options.dejavu_cyclic, "text": options.dejavu_text}
     if options.dejavu_attention:
-        weights |= {"attention_mse": mse, "attention_lpips": lpips}
+        weights |= {"attention_mse": mse, f"attention_{options.perceptual}": perceptual}
     return weights
 
 
@@ -111,9 +114,17 @@ def build_branch(config: Config, channels: int = 1, normalise: bool = True) -> D
     return DejaVu(edit, crm, options.dejavu_condition, normalise, warmup, ramp)
 
 
-def build_perceptual(config: Config) -> PerceptualLoss:
-    """LPIPS for the branch."""
-    return PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
+def build_perceptual(config: Config) -> PerceptualLoss | LiteDistance:
+    """LPIPS or the Lite distance, for the branch."""
+    if config.dejavu.perceptual == "lpips":
+        return PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
+    with torch.random.fork_rng(devices=[]):  # as if nothing had been drawn for weights that are replaced
+        return LiteDistance(build_encoder("timm/tf_efficientnet_lite0", weights=PRETRAINED))
+
+
+def weighs_perceptual(weights: dict[str, float]) -> bool:
+    """Whether a term of `build_perceptual`'s has a weight."""
+    return any(weight for term, weight in weights.items() if term.endswith((PerceptualLoss.term, LiteDistance.term)))
 
 
 def build_text(config: Config) -> TextSupervision:

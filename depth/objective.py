@@ -23,6 +23,7 @@ from depth.geometry import (
     warp,
 )
 from depth.losses.fused import reprojection_loss
+from depth.losses.lite import LiteDistance
 from depth.losses.metric import sparse_depth_error, speed_error
 from depth.losses.perceptual import PerceptualLoss
 from depth.losses.photometric import pixel_weights
@@ -54,7 +55,8 @@ class SelfSupervisedObjective(nn.Module):
         weights: term name -> weight; a term whose weight is 0 or absent is not computed.
         options: how the photometric loss is formed.
         dejavu: the regeneration branch, or None.
-        perceptual: frozen LPIPS; needed where `regeneration_lpips` or `attention_lpips` has a weight.
+        perceptual: frozen distance of two images; its `term` names its losses, `regeneration_lpips` and
+            `attention_lpips`, or `_lite`; needed where one of them has a weight.
         text: frozen CLIP; needed where `text` has a weight.
 
     Attributes:
@@ -69,7 +71,7 @@ class SelfSupervisedObjective(nn.Module):
         weights: dict[str, float],
         options: PhotometricOptions = PhotometricOptions(),
         dejavu: DejaVu | None = None,
-        perceptual: PerceptualLoss | None = None,
+        perceptual: PerceptualLoss | LiteDistance | None = None,
         text: TextSupervision | None = None,
     ) -> None:
         super().__init__()
@@ -239,6 +241,6 @@ class SelfSupervisedObjective(nn.Module):
         terms = {}
         if f"{name}_mse" in self.weights:
             terms[f"{name}_mse"] = regeneration_mse(regenerated, target)
-        if f"{name}_lpips" in self.weights:
-            terms[f"{name}_lpips"] = self.perceptual(regenerated, target)
+        if self.perceptual is not None and (term := f"{name}_{self.perceptual.term}") in self.weights:
+            terms[term] = self.perceptual(regenerated, target)
         return terms

@@ -4,12 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from depth.build import branch_weights, build_optimizer
-from depth.options.config import Config, resolved
+from depth.build import branch_weights, build_objective, build_optimizer
+from depth.options.config import Config, encoders_from_scratch, resolved
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
+from depth.options.network import NetworkOptions
 from depth.options.train import TrainOptions
 from depth.trained import load_trained
+from depth.types import UserError
 from tests.tiny_run import save_run
 
 
@@ -18,11 +20,11 @@ def make_config(**groups):
 
 
 def test_gamma_weighs_both_image_terms():
-    """0.2 (3 mse + 5 lpips); DejaVu-CL and -TS have weights of their own, and attention is weighed like the branch."""
+    """0.2 (3 mse + 5 perceptual); DejaVu-CL and -TS have weights of their own, attention is weighed like the branch."""
     options = DejaVuOptions(dejavu=True, dejavu_attention=True, dejavu_weight=0.2, dejavu_mse=3.0, dejavu_lpips=5.0)
     weights = branch_weights(make_config(dejavu=options))
     for name in ("regeneration", "attention"):
-        assert weights[f"{name}_mse"] == pytest.approx(0.6) and weights[f"{name}_lpips"] == pytest.approx(1.0)
+        assert weights[f"{name}_mse"] == pytest.approx(0.6) and weights[f"{name}_lite"] == pytest.approx(1.0)
     assert weights["cyclic"] == weights["text"] == 0
 
 
@@ -44,3 +46,12 @@ def test_trained_networks_are_for_inference(tmp_path):
     pair = torch.rand(2, 6, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():  # with the statistics of the batch, a sample's pose would depend on the other one
         torch.testing.assert_close(trained.pose_net(pair)[:1], trained.pose_net(pair[:1]))
+
+
+def test_a_run_that_goes_on_reads_no_file_of_weights(tmp_path):
+    """Its weights are in the checkpoint; the file of the first day may be gone."""
+    network = NetworkOptions(encoder="resnet18", encoder_weights=str(tmp_path / "gone.pth"), pose_encoder="resnet18")
+    config = make_config(network=network)
+    with pytest.raises(UserError, match="gone.pth: no such file"):
+        build_objective(config)
+    assert build_objective(encoders_from_scratch(config)).depth_net.encoder.channels[-1] == 512

@@ -31,7 +31,8 @@ def make_batch(offsets=(-1, 1), size=2, height=64, width=96, jitter=1.0):
 
 def make_objective(**dejavu):
     data = DataOptions(dataset="synthetic", height=64, width=96)
-    return build_objective(resolved(Config(data=data, dejavu=DejaVuOptions(dejavu=True, **dejavu))))
+    dejavu = {"dejavu": True, "perceptual": "lpips", **dejavu}
+    return build_objective(resolved(Config(data=data, dejavu=DejaVuOptions(**dejavu))))
 
 
 def gradient_of(objective, output, names):

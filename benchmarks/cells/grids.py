@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from depth.networks.encoder_weights import PRETRAINED, SCRATCH, package_of
 from depth.options.config import Config
 
 # group of options -> option -> value
@@ -27,7 +28,7 @@ class Cell:
     def name(self) -> str:
         """Of its folder: the same changes have the same name in every grid, so that a run is shared."""
         parts = [f"{option}-{value}" for options in self.changes.values() for option, value in sorted(options.items())]
-        return "_".join(parts) or "plain"
+        return "_".join(parts).replace("/", "-") or "plain"
 
     def config(self, common: Config) -> Config:
         """The common settings with this cell's changes."""
@@ -77,6 +78,27 @@ def _base() -> tuple[Cell, ...]:
     return tuple(cells)
 
 
+# One of each family that peers build on, of about a ResNet-18's cost where there is such a size.
+ENCODERS = (
+    "resnet18", "resnet50", "timm/tf_efficientnet_lite0", "timm/mobilenetv3_large_100", "timm/regnety_004",
+    "timm/hrnet_w18_small", "timm/convnext_tiny", "timm/swin_tiny_patch4_window7_224",
+)  # fmt: skip
+
+
+def _encoders() -> tuple[Cell, ...]:
+    """Each encoder from scratch, and pretrained where pip brings the weights; the pose network is the same in all."""
+
+    def cell(label: str, encoder: str, weights: str) -> Cell:
+        network = {"encoder": encoder, "encoder_weights": weights, "pose_encoder_weights": SCRATCH}
+        return Cell(label, {"network": network}, None if label == ENCODERS[0] else ENCODERS[0])
+
+    scratch = (cell(name.removeprefix("timm/"), name, SCRATCH) for name in ENCODERS)
+    pretrained = (
+        cell(f"{name.removeprefix('timm/')}, pretrained", name, PRETRAINED) for name in ENCODERS if package_of(name)
+    )
+    return (*scratch, *pretrained)
+
+
 GRIDS: Mapping[str, tuple[Cell, ...]] = {
     "edits": (_plain(), *(Cell(edit, _dejavu(edit=edit)) for edit in EDITS)),
     "bands": (
@@ -100,4 +122,5 @@ GRIDS: Mapping[str, tuple[Cell, ...]] = {
         Cell("no redaction", _dejavu(edit="none")),
     ),
     "base": _base(),
+    "encoders": _encoders(),
 }

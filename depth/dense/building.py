@@ -13,6 +13,7 @@ from depth.build import (
     build_pose_net,
     build_text,
     photometric_options,
+    weighs_perceptual,
 )
 from depth.dense.objective import DenseObjective
 from depth.dense.tasks import build_dense_net, classes_of, tasks_of
@@ -52,7 +53,7 @@ def build_dense_objective(config: Config, classes: dict[str, Any] | None) -> Den
         options=photometric_options(config),
         pose_net=pose_net,
         dejavu=build_branch(config, channels, normalise=False) if config.dejavu.dejavu else None,
-        perceptual=build_perceptual(config) if weights.get("regeneration_lpips") else None,
+        perceptual=build_perceptual(config) if weighs_perceptual(weights) else None,
         text=build_text(config) if weights.get("text") else None,
     )
 

@@ -76,6 +76,8 @@ class PerceptualLoss(nn.Module):
     Raises UserError for an unknown net, weights that cannot be had, or a file that does not fit.
     """
 
+    term = "lpips"  # in the names of losses: regeneration_lpips
+
     def __init__(self, net: str = "squeeze", weights: str | Path = "pretrained") -> None:
         super().__init__()
         if net not in TRUNKS:

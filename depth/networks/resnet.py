@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from depth.networks.encoder_weights import PRETRAINED, SCRATCH, fitted, read_weights
+from depth.networks.encoder_weights import PRETRAINED, SCRATCH, fitted, read_weights, repeated
 from depth.support.pretrained import pretrained_state
 from depth.types import UserError
 
@@ -77,7 +77,9 @@ def _load(network: models.ResNet, weights: str, num_layers: int) -> None:
         network.load_state_dict(pretrained_state(_VARIANTS[num_layers][1], "ImageNet weights", otherwise))
         return
     path = Path(weights)
-    state = fitted(read_weights(path), network.state_dict(), "fc.", path, f"resnet{num_layers}")
+    whole = network.state_dict()
+    kept = [name for name in whole if not name.startswith("fc.")]
+    state = fitted(read_weights(path), whole, kept, path, f"resnet{num_layers}")
     network.load_state_dict(state, strict=False)  # without the classifier, which is not kept
 
 
@@ -85,7 +87,7 @@ def _widen(conv: nn.Conv2d, num_images: int, given: bool) -> nn.Conv2d:
     wide = nn.Conv2d(3 * num_images, conv.out_channels, kernel_size=7, stride=2, padding=3, bias=False)
     with torch.no_grad():
         if given:
-            wide.weight.copy_(conv.weight.repeat(1, num_images, 1, 1) / num_images)
+            wide.weight.copy_(repeated(conv.weight, num_images))
         else:
             nn.init.kaiming_normal_(wide.weight, mode="fan_out", nonlinearity="relu")
     return wide

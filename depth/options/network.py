@@ -30,7 +30,7 @@ class NetworkOptions:
     """Layers of the depth network's ResNet encoder. Default: 18."""
     encoder_weights: EncoderWeights = None
     """How the depth network's encoder begins: pretrained on ImageNet (from torchvision's or timm's server; those of
-    timm/tf_efficientnet_lite0 come with pip, extra lite), from scratch, or from a file, .pth or .safetensors.
+    timm/tf_efficientnet_lite0 to 2 come with pip, extra lite), from scratch, or from a file, .pth or .safetensors.
     --weights_init, Monodepth2's name, is the same flag. Default: pretrained (scratch on the embedded world, unless they
     come with pip)."""
     pose_encoder: Text = None

@@ -118,6 +118,18 @@ def parallel(module: nn.Module, all_parameters_used: bool) -> nn.Module:
     return DistributedDataParallel(module, find_unused_parameters=not all_parameters_used, **{buffers: False})
 
 
+def with_synchronised_norms(module: nn.Module) -> nn.Module:
+    """The module with batch norms that take the statistics of all ranks' samples; on GPUs alone.
+
+    timm's norms apply the activation that follows them, which torch's own conversion would leave out.
+    """
+    if "timm" in sys.modules:
+        from timm.layers import convert_sync_batchnorm
+
+        return convert_sync_batchnorm(module)
+    return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+
+
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
     """Mean of a tensor over all ranks; the tensor itself where there is one process."""
     if not dist.is_initialized():

@@ -30,7 +30,7 @@ def test_grids_are_sound():
             assert cell.against is None or cell.against in labels
             assert named.setdefault(cell.name, cell.config(Config())) == cell.config(Config())
             assert Path(cell.name).name == cell.name
-    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "base"}
+    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "base", "encoders"}
 
 
 def results_of(values, seeds=None):

@@ -34,7 +34,7 @@ CLIP_SIZE = 32
 
 def make_config(**dejavu):
     data = DataOptions(dataset="synthetic", height=64, width=96)
-    return resolved(Config(data=data, dejavu=DejaVuOptions(**{"dejavu": True, **dejavu})))
+    return resolved(Config(data=data, dejavu=DejaVuOptions(**{"dejavu": True, "perceptual": "lpips", **dejavu})))
 
 
 def with_step(config, batch):

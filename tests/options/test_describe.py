@@ -27,7 +27,8 @@ def test_a_run_is_called_after_what_is_trained(network, dejavu, name):
         ({"dataset": "kitti", "split": "mine"}, {}, []),
         ({"dataset": "synthetic"}, {}, []),
         ({"dataset": "synthetic", "split": "mine"}, {}, ["--split mine is not used"]),
-        ({"dataset": "synthetic"}, {"dejavu": True}, ["LPIPS has a random"]),
+        ({"dataset": "synthetic"}, {"dejavu": True}, []),  # the Lite distance
+        ({"dataset": "synthetic"}, {"dejavu": True, "perceptual": "lpips"}, ["LPIPS has a random"]),
         ({"dataset": "synthetic"}, {"dejavu": True, "dejavu_lpips": 0.0}, []),
         ({"dataset": "kitti"}, {"dejavu": True, "dejavu_text": 1.0, "text_weights": "random"}, ["CLIP has random"]),
     ],

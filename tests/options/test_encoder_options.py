@@ -29,9 +29,9 @@ def test_monodepth2s_name_of_the_flag_is_the_same_flag():
 
 def test_for_the_embedded_world_nothing_is_fetched():
     """Its default encoder has its weights out of a package; a ResNet there starts from scratch."""
-    assert started("synthetic") == ("pretrained", "pretrained", "random")
+    assert started("synthetic") == ("pretrained", "pretrained", None)  # the Lite distance: tests/losses
     assert started("synthetic", num_layers=18) == ("scratch", "scratch", "random")
-    assert started("synthetic", pose_encoder="resnet18") == ("pretrained", "scratch", "random")
+    assert started("synthetic", pose_encoder="resnet18") == ("pretrained", "scratch", None)
 
 
 def test_the_embedded_world_has_its_own_default_encoder():

@@ -42,7 +42,7 @@ def log_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     config = Config(
         data=DataOptions(data_path=str(world), dataset="synthetic", height=64, width=96, num_workers=0),
-        dejavu=DejaVuOptions(dejavu=True),
+        dejavu=DejaVuOptions(dejavu=True, perceptual="lpips"),
         train=TrainOptions(batch_size=2, max_steps=1, device="cpu"),
         log=LogOptions(log_dir=str(folder), model_name="tiny", log_frequency=1),
     )
