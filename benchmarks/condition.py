@@ -69,8 +69,10 @@ class Options:
     """Rows of the frames, pixels."""
     width: int = 224
     """Columns of the frames, pixels."""
+    lpips: float = 0.1
+    """beta, the weight of LPIPS in what a module learns; with 0 a cell takes half the time."""
     lpips_net: str = "squeeze"
-    """Trunk of LPIPS."""
+    """Trunk of LPIPS, which is measured in any case."""
     lpips_weights: str = "pretrained"
     """pretrained, random, or a file with the trunk's state dict."""
     out: str = "runs/condition"
@@ -136,7 +138,7 @@ def run_cells(options: Options, todo: list[Cell]) -> None:
 def schedule_of(options: Options, cell: Cell) -> Schedule:
     """The module's default rate on the embedded world."""
     rate = scheduled(DejaVuOptions(crm=cell.crm), 1, _NETWORKS_RATE).crm_learning_rate
-    return Schedule(steps=options.steps, learning_rate=rate)
+    return Schedule(steps=options.steps, learning_rate=rate, lpips=options.lpips)
 
 
 def settings_of(options: Options, cell: Cell) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def train_module(cell: Cell, schedule: Schedule, scenes: Scenes, c: Tensor, perc
     show = DESIGNS[cell.design]
     edit = build_edit(cell.edit, block=default_block(scenes.images.shape[-1]))
     branch = DejaVu(edit, build_crm(cell.crm, show(c[:1]).shape[1], edit.random), normalise=False)
+    branch.to(memory_format=torch.channels_last)  # as in a training; a third faster
     optimizer = torch.optim.Adam(branch.parameters(), schedule.learning_rate, fused=True)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, max(1, schedule.steps * 3 // 4), 0.1)
     order = torch.Generator().manual_seed(cell.seed)
