@@ -19,7 +19,8 @@ class DejaVu(nn.Module):
     Args:
         edit: redacts an image (B,3,H,W), a kornia augmentation of depth.dejavu.edits; its draws come from torch's
             global generator.
-        crm: (redacted (B,3,H,W), C (B,N,H,W)) -> regenerated (B,3,H,W).
+        crm: (redacted (B,3,H,W), C (B,N,H,W)) -> regenerated (B,3,H,W). Where its attribute `fills` is true, only what
+            the edit takes away counts of its image, and what the edit left is taken from the redacted one.
         condition: what the CRM is given for C. `prediction`: the prediction, so that the loss reaches its network;
             `detached`: the prediction without gradient, so that only the CRM learns; `none`: the constant 1, which
             leaves the CRM its size but no knowledge of the scene. The last two are controls.
@@ -63,7 +64,18 @@ class DejaVu(nn.Module):
         with torch.autocast(target.device.type, enabled=False):
             redacted = self.edit(target)
             c = self.condition_on(prediction, target.shape[-2:], epoch)
-            return Regeneration(redacted=redacted, regenerated=self.crm(redacted, c))
+            return Regeneration(redacted=redacted, regenerated=self.regenerate(redacted, c))
+
+    def regenerate(self, redacted: Tensor, c: Tensor) -> Tensor:
+        """(B,3,H,W) and C as the CRM sees it -> (B,3,H,W), for the image that the edit was last given.
+
+        An edit E is linear, so E(I) + f - E(f) is the clean image I where f is. Nowhere is it further from I than f is
+        where E is a projection, as dropping pixels and DCT components are.
+        """
+        image = self.crm(redacted, c)
+        if getattr(self.crm, "fills", False):
+            return redacted + image - self.edit(image, params=self.edit._params)  # with the draws of that call
+        return image
 
     def strength(self, epoch: float) -> float:
         """Share of the regeneration loss's gradient that reaches the prediction, in [0,1]; the CRM gets all of its."""

@@ -20,6 +20,7 @@ WIDTH = 32
 DILATIONS = (1, 2, 4, 8)
 PASSES = 4
 FOLD = 2
+_MEAN, _SPREAD = 0.45, 0.225  # of images, as the depth networks take them
 
 
 def _conv_bn_relu(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
@@ -48,8 +49,11 @@ def _condition(image: Tensor, prediction: Tensor) -> Tensor:
 class AdditiveCRM(nn.Module):
     """Adds what was removed to the redacted image: dilated convs without norms, whose last one starts at 0.
 
-    It begins as no change, so that every step goes into what is missing; CRM-F spends most of a short training on
-    learning to copy what it is given. Batch norm, whose statistics move with every batch's edit, costs it more.
+    It begins as no change, so that every step goes into what is missing, and of its image only what the edit takes
+    away counts, see DejaVu; CRM-F spends most of a short training on learning to copy what it is given. Batch norm,
+    whose statistics move with every batch's edit, costs it more. The layers begin as He et al., ICCV 2015, proposed:
+    without norms torch's own start fades from layer to layer, and the first hundreds of steps with it. For the same
+    reason they see the image with a mean of about 0 and a spread of about 1, and C less its mean.
 
     Args:
         channels: N, channels of the prediction.
@@ -57,6 +61,8 @@ class AdditiveCRM(nn.Module):
         dilations: one layer each. With the last conv they see sum(dilations) + 1 cells to each side.
         fold: as in ForwardCRM.
     """
+
+    fills = True
 
     def __init__(
         self, channels: int = 1, width: int = WIDTH, dilations: tuple[int, ...] = DILATIONS, fold: int = FOLD
@@ -66,7 +72,10 @@ class AdditiveCRM(nn.Module):
         inputs = [(2 * channels + 3) * fold**2] + [width] * (len(dilations) - 1)
         layers = []
         for i, dilation in zip(inputs, dilations, strict=True):
-            layers += [nn.Conv2d(i, width, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
+            conv = nn.Conv2d(i, width, 3, padding=dilation, dilation=dilation)
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+            layers += [conv, nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.to_rgb = nn.Conv2d(width, 3 * fold**2, 3, padding=1)
         nn.init.zeros_(self.to_rgb.weight)
@@ -74,7 +83,8 @@ class AdditiveCRM(nn.Module):
 
     def forward(self, redacted: Tensor, prediction: Tensor) -> Tensor:
         """(B,3,H,W), (B,N,H,W) -> (B,3,H,W), unbounded; H and W divisible by `fold`."""
-        cells = pixel_unshuffle(_condition(redacted, prediction), self.fold)
+        centred = prediction - prediction.mean((2, 3), keepdim=True)
+        cells = pixel_unshuffle(_condition((redacted - _MEAN) / _SPREAD, centred), self.fold)
         return redacted + pixel_shuffle(self.to_rgb(self.layers(cells)), self.fold)
 
 

@@ -40,11 +40,12 @@ def diagnose(
     redacted = branch.edit(target)
     with torch.enable_grad():
         c = branch.condition_on(prediction.detach(), size).detach().requires_grad_()
-        regenerated = branch.crm(redacted, c).float()
+        regenerated = branch.regenerate(redacted, c)
         value = loss(regenerated)
         (gradient,) = torch.autograd.grad(value, c) if value.requires_grad else (torch.zeros_like(c),)
     mean = c.detach().mean((2, 3), keepdim=True).expand_as(c)
-    errors = {"redacted": redacted, "regenerated": regenerated, "regenerated_without_c": branch.crm(redacted, mean)}
+    without = branch.regenerate(redacted, mean)
+    errors = {"redacted": redacted, "regenerated": regenerated, "regenerated_without_c": without}
     figures = {name: regeneration_mse(image, target).item() for name, image in errors.items()}
     texture, growth = texture_in(c.detach(), gradient, target)
     return figures | {"texture": texture, "texture_growth": growth, "gamma_share": branch.strength(epoch)}

@@ -42,6 +42,33 @@ def test_every_edit_regenerates(edit, channels):
     assert c.grad.abs().sum() > 0
 
 
+class Filling(nn.Module):
+    """Stands for a CRM that fills: an image that was given beforehand."""
+
+    fills = True
+
+    def __init__(self, image):
+        super().__init__()
+        self.image = image
+
+    def forward(self, redacted, prediction):
+        return self.image
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_module_that_fills_decides_what_was_taken_and_nothing_else(edit):
+    x, other = target(), target().flip(0, 2)
+    branch = DejaVu(build_edit(edit, block=16), Filling(other))
+    out = branch(x, prediction())
+    draws = branch.edit._params
+    torch.testing.assert_close(branch.edit(out.regenerated, params=draws), out.redacted, atol=1e-5, rtol=0)
+    taken = other - branch.edit(other, params=draws)
+    torch.testing.assert_close(out.regenerated - out.redacted, taken, atol=1e-5, rtol=0)
+    assert regeneration_mse(out.regenerated, x) <= regeneration_mse(other, x)
+    perfect = DejaVu(build_edit(edit, block=16), Filling(x))
+    torch.testing.assert_close(perfect(x, prediction()).regenerated, x, atol=1e-5, rtol=0)
+
+
 def test_disparity_is_divided_by_its_own_mean():
     branch = DejaVu(NoEdit(), Echo())
     c = prediction()
