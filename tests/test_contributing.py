@@ -1,4 +1,4 @@
-"""CONTRIBUTING's three patches: they apply, cost one new file and one line each, and do what the text says."""
+"""CONTRIBUTING's four patches: they apply, cost one new file and one line each, and do what the text says."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ def run(folder: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    """A copy of the checkout with all three patches."""
+    """A copy of the checkout with all four patches."""
     copy = tmp_path_factory.mktemp("copy")
     for name in COPIED:
         source = ROOT / name
@@ -40,7 +40,7 @@ def tree(tmp_path_factory) -> Path:
 
 
 def test_a_part_costs_one_new_file_and_one_line():
-    assert len(PATCHES) == 3
+    assert len(PATCHES) == 4
     for patch in PATCHES:
         _, new, changed = re.split(r"^--- ", patch, flags=re.MULTILINE)
         assert new.startswith("/dev/null\n+++ b/")
@@ -50,13 +50,15 @@ def test_a_part_costs_one_new_file_and_one_line():
 
 def test_edit_and_network_pass_the_tests_over_their_tables(tree):
     files = ("dejavu/test_edits", "dejavu/test_dejavu", "networks/test_networks", "options/test_config")
-    paths = [f"tests/{name}.py" for name in (*files, "test_architecture")]
-    said = run(tree, "-m", "pytest", "-vv", *paths, "-k", "rows or plain or offer or table or house")
+    paths = [f"tests/{name}.py" for name in (*files, "tasks/test_tasks", "test_architecture")]
+    said = run(tree, "-m", "pytest", "-vv", *paths, "-k", "rows or plain or foreground or offer or table or house")
     for name in (
         "test_gradient_is_the_slope[rows]",
         "test_params_replay[rows]",
         "test_every_edit_regenerates[1-rows]",
         "test_every_net_gives_four_scales_of_any_number_of_channels[5-plain]",
+        "test_losses_are_named_finite_and_reach_the_head[foreground]",
+        "test_results_truths_and_constants_are_scored_and_shown[foreground]",
         "test_flags_offer_what_there_is",
         "test_imports_follow_the_table[depth.networks.plain_net]",
         "test_imports_follow_the_table[datasets.sets]",
