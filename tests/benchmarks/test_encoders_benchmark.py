@@ -36,7 +36,7 @@ def test_the_command_writes_its_record(tmp_path):
     (row,) = json.loads((tmp_path / "encoders.json").read_text())["rows"]
     assert row["encoder_parameters"] == 11_176_512 and row["images_per_second"]["rate"] > 0
     # The weights and their gradients alone: 2 x 14.3 million numbers of four bytes, less what the first pass left.
-    assert row["peak_bytes"] > 40e6
+    assert row["peak_bytes"] > 20e6
     assert (tmp_path / "encoders.md").read_text().splitlines()[-1].startswith("| `resnet18` | 11.2 M | 14.3 M | 0.4 |")
 
 
