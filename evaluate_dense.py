@@ -10,7 +10,7 @@ Beside the model stands the best prediction that never looks at the image, fitte
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,13 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
     if process.world_size > 1 and options.save_predictions:
         raise UserError("--save_predictions takes one process: leave out torchrun")
     home = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
-    model = load_dense(home)
-    tasks = _tasks(model)
-    place = _place(options, model)
+    model = load_dense(home, options.checkpoint_choice)
+    tasks, place = _tasks(model), _place(options, model)
     images = _images(options, model, tasks, place, options.eval_split, process)
     if process.is_main:
-        print(place.note, f"model: {model.path}", images.note, sep="\n")
-    folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / f"dense_{options.eval_split}")
+        print(place.note, f"model: {model.path}, {model.checkpoint}", images.note, sep="\n")
+    name = f"dense_{options.eval_split}{'_best' if options.checkpoint_choice == 'best' else ''}"
+    folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / name)
     net = model.net.to(process.device)
     predictions = predict_images(net, tasks, _shown(images.loader, options.eval_split, process), process.device)
     if options.save_predictions:
@@ -96,7 +96,8 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
         len(images.source.images(options.eval_split)),
         model.record.get("dataset"),
         _constant(options, model, tasks, place, images, process),
-        details={"trained": model.record, "versions": versions()},
+        details={"checkpoint": asdict(model.checkpoint), "trained": model.record, "versions": versions()},
+        checkpoint=str(model.checkpoint),
     )
     if options.against:
         single = read_single([Path(each) for each in options.against], report)

@@ -68,7 +68,7 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
     place, split, protocol = _data(options)
     say(*([place.note, *place.own.notes()] if place.own else [place.note]), sep="\n")
     source = stored_predictions(options) if options.ext_disp_to_eval else evaluated_model(options, process.device)
-    say(f"model: {source.path}")
+    say(f"model: {', '.join(filter(None, [str(source.path), source.checkpoint]))}")
     images = _images(options, place, protocol, source.size, "test")
     say(images.note)
     predictor = source.predictor(images.count)
@@ -87,7 +87,7 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
         baselines["constant prior"] = _constant_prior(training, images, protocol, source)
     report = Report(
         merge_results(results), place.kind, split, str(source.path), images.in_split, options.post_process,
-        source.trained_on, baselines, source.record | {"versions": versions()},
+        source.trained_on, baselines, source.record | {"versions": versions()}, source.checkpoint,
     )  # fmt: skip
     _write(report, Path(options.eval_out_dir or source.home / f"evaluation_{split}{source.suffix}"), predictor, images)
     return report

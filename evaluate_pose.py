@@ -63,12 +63,12 @@ def evaluate(options: PoseOptions) -> list[Result]:
     print(place.note)
     split = "synthetic" if place.kind == "synthetic" else named
     home = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
-    model = load_trained(home)
+    model = load_trained(home, options.checkpoint_choice)
     if model.pose_net is None:
         raise UserError(
             f"{model.path} has no pose network: it was trained with the other camera alone, or with known poses"
         )
-    print(f"model: {model.path}")
+    print(f"model: {model.path}, {model.checkpoint}")
     refs = split_frames(place, options.eval_split, "test")
     source = open_source(place, refs)
     print(select_available(source, refs, skip_missing=None)[1])
@@ -80,7 +80,8 @@ def evaluate(options: PoseOptions) -> list[Result]:
         loader = make_loader(images, Loading(options.batch_size, options.num_workers), torch.stack)
         batches = tqdm(loader, desc=sequence.name, unit="batch", leave=False, disable=None)
         results.append(_result(sequence, chain(predict_motions(pose_net, batches, device))))
-    folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / f"poses_{split}")
+    suffix = "_best" if options.checkpoint_choice == "best" else ""
+    folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / f"poses_{split}{suffix}")
     _write(results, folder, place, split, model)
     return results
 
@@ -113,7 +114,7 @@ def _write(results: list[Result], folder: Path, place: DataPlace, split: str, mo
     make_folder(folder)
     heading = title(place.kind)
     scored = [result for result in results if result.errors is not None]
-    lines = [heading, f"Model: {model.path}", f"split {split}, metres and degrees"]
+    lines = [heading, f"Model: {model.path}, {model.checkpoint}", f"split {split}, metres and degrees"]
     lines += ["", _table(scored)] if scored else []
     lines += [f"{r.sequence.name}: no true poses; its trajectory alone" for r in results if r.errors is None]
     text = "\n".join(lines)
@@ -122,6 +123,7 @@ def _write(results: list[Result], folder: Path, place: DataPlace, split: str, mo
         "title": heading,
         "split": split,
         "model": str(model.path),
+        "checkpoint": asdict(model.checkpoint),
         "sequences": {r.sequence.name: {"model": asdict(r.errors), "straight": asdict(r.straight)} for r in scored},
         "without_truth": [result.sequence.name for result in results if result.errors is None],
         "trained": model.record,

@@ -95,13 +95,16 @@ def predict(options: PredictOptions, stop: StopSignal | None = None) -> Summary:
     """
     camera = read_intrinsics(Path(options.intrinsics)) if options.intrinsics else None
     clips = _clips(options.inputs)
-    model = load_model(model_place(options.checkpoint, options.log_dir), options.device)
+    place = model_place(options.checkpoint, options.log_dir)
+    model = load_model(place, options.device, checkpoint_choice=options.checkpoint_choice)
     if parse_scale(options.scale_from).kind != "camera_height":
         scale_of_model(parse_scale(options.scale_from), model)  # complains before any work is done
     if options.poses and model.trained.pose_net is None:
         raise UserError(f"--poses: {model.trained.path} has no pose network")
-    facts = [f"{model.width}x{model.height}", trained_on(model.trained.record.get("dataset"))]
-    print(f"model: {', '.join([str(model.trained.path), *filter(None, facts)])}, on {model.device}")
+    trained = model.trained
+    known = trained_on(trained.record.get("dataset"))
+    facts = [trained.path, trained.checkpoint, f"{model.width}x{model.height}", known]
+    print(f"model: {', '.join(str(fact) for fact in facts if fact)}, on {model.device}")
     make_folder(Path(options.out))
     # Its threads would fight with the network's; ours already keep the cores busy.
     cv2.setNumThreads(1)

@@ -44,6 +44,7 @@ from depth.runs.resuming import load_same, next_steps, open_run, restarted, resu
 from depth.runs.run_folder import versions
 from depth.support.cli import run
 from depth.support.distributed import Process, process_group, with_synchronised_norms
+from depth.support.host import bfloat16_networks
 from depth.trained import load_into
 from depth.training.dense_validation import DenseValidation
 from depth.training.monitor import Monitor
@@ -74,7 +75,7 @@ def train(config: Config, process: Process) -> bool:
         print(place.note, flush=True)
     sets = _sets(config, place, cache_dir, process)
     if process.is_main:
-        print(*sets.notes, *remarks(config), sep="\n")
+        print(*sets.notes, *remarks(config), bfloat16_networks(config.train.precision, process.device)[1], sep="\n")
     objective = _objective(config, process, sets.record)
     optimizer, scheduler = build_optimizer(config, objective)
     header = {"config": config.to_dict(), "dataset": place.kind, "versions": versions()}
@@ -98,14 +99,14 @@ def train(config: Config, process: Process) -> bool:
         shown = prepare(sets.shown, process.device)
         print(_write_learned_camera(objective, shown, place.own, folder / "camera.json"))
     if process.is_main:
-        step = None if finished else trainer.progress.step
-        print(next_steps(config, folder, process.world_size, step), flush=True)
+        print(next_steps(config, folder, process.world_size, None if finished else trainer.progress.step), flush=True)
     return finished
 
 
 def _objective(config: Config, process: Process, record: dict[str, Any]) -> SelfSupervisedObjective:
     """What is trained, on its device, and the generators seeded: the same networks everywhere, other draws by rank."""
     seed_generators(config.train.seed)
+    torch.backends.cudnn.benchmark = True  # sizes stay: the fastest convolutions for them are looked for once
     config = encoders_from_scratch(config) if config.log.resume else config
     objective = build_dense_objective(config, record["classes"]) if config.tasks.labelled else build_objective(config)
     if config.log.load_weights_folder and not config.log.resume:
@@ -226,7 +227,7 @@ def _write_learned_camera(
 ) -> str:
     """Writes the camera that is predicted for these frames, for the footage's size where there is footage."""
     objective.eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         matrix = objective.predict_motion(batch)[1].mean(0).tolist()
     height, width = batch.target.shape[-2:]
     camera = PinholeCamera(width, height, matrix[0][0], matrix[1][1], matrix[0][2], matrix[1][2])
@@ -242,8 +243,7 @@ def _settings(config: Config, process: Process) -> Settings:
 
 
 def _bfloat16(config: Config, process: Process) -> bool:
-    precision = config.train.precision
-    return precision == "bfloat16" or (precision == "auto" and process.device.type == "cuda")
+    return bfloat16_networks(config.train.precision, process.device)[0]
 
 
 if __name__ == "__main__":

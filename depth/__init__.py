@@ -10,7 +10,7 @@ depth.load_tasks("runs/NAME").predict("photo.jpg")["semantics"]  # of a network 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from depth.prediction.api import DepthModel
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["load_model", "load_tasks"]
 
 
-def load_model(path: str | os.PathLike[str], device: str | None = None, scale: float | None = None) -> DepthModel:
+def load_model(
+    path: str | os.PathLike[str],
+    device: str | None = None,
+    scale: float | None = None,
+    checkpoint_choice: Literal["last", "best"] = "last",
+) -> DepthModel:
     """A trained model, ready to predict; see `depth.prediction.api.load_model`, which this calls."""
     # torch takes seconds to import; `import depth` alone must stay cheap.
     from depth.prediction.api import load_model as load
 
-    return load(path, device, scale)
+    return load(path, device, scale, checkpoint_choice)
 
 
 def load_tasks(path: str | os.PathLike[str], device: str | None = None) -> TaskModel:

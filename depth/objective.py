@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -148,12 +149,14 @@ class SelfSupervisedObjective(nn.Module):
         with torch.autocast(batch.target.device.type, enabled=False):  # as the branch is in training
             return diagnose(self.dejavu, batch.target, prediction, self.epoch, loss)
 
-    def compile_parts(self) -> None:
-        """torch.compile for networks, warp and photometric loss; weights keep their names."""
+    def compile_parts(self, backend: str | Callable = "inductor") -> None:
+        """torch.compile, by one of its backends, for networks, warp and photometric loss; weights keep their names."""
         for network in (self.depth_net, self.pose_net, self.dejavu and self.dejavu.crm):
             if network is not None:
-                network.compile()
-        self.warp, self.reprojection_loss = torch.compile(warp), torch.compile(reprojection_loss)
+                network.compile(backend=backend)
+        if self.options.learn_intrinsics:
+            self.pose_net.pose_and_intrinsics = torch.compile(self.pose_net.pose_and_intrinsics, backend=backend)
+        self.warp, self.reprojection_loss = (torch.compile(f, backend=backend) for f in (warp, reprojection_loss))
 
     def inference_networks(self) -> dict[str, dict[str, Tensor]]:
         """State dicts of what is used after training: "depth", and "pose" where there is one. Never DejaVu."""

@@ -17,7 +17,7 @@ from depth.networks.encoder_weights import SCRATCH
 from depth.networks.pose_net import PoseNet
 from depth.objective import SelfSupervisedObjective
 from depth.options.config import MONO_DEPTH_RANGE, STEREO_UNIT
-from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
+from depth.runs.checkpoint import CheckpointFacts, find_checkpoint, load_checkpoint, load_weights
 from depth.runs.contents import config_of, network_of
 from depth.runs.monodepth2 import is_monodepth2_folder, load_monodepth2, load_monodepth2_poses
 from depth.types import UserError
@@ -37,6 +37,7 @@ class TrainedModel:
     unit_factor: float  # metres per unit of such depths
     path: Path  # the file or folder
     record: dict[str, Any]  # config, dataset and versions as saved with the run; empty for an original folder
+    checkpoint: CheckpointFacts  # which one of the run's it is
     notes: tuple[str, ...] = ()  # what a training that starts from it should know
 
     @cached_property
@@ -49,21 +50,28 @@ class TrainedModel:
         return None if pose_net is None else pose_net.eval()
 
 
-def load_trained(place: Path) -> TrainedModel:
+def load_trained(place: Path, choice: str = "last") -> TrainedModel:
     """Networks from a run, a checkpoint file or an original Monodepth2 folder.
 
-    Raises UserError where there is no checkpoint, or it is damaged, or belongs to another network.
+    choice: which of a run's checkpoints, "last" or "best". Raises UserError where there is no such checkpoint, or it is
+    damaged, or belongs to another network.
     """
     if not place.exists():
         raise UserError(f"--load_weights_folder {place} does not exist")
     if place.is_dir() and is_monodepth2_folder(place):
+        if choice != "last":
+            raise UserError(f"--checkpoint_choice {choice}: {place} is an original Monodepth2 folder and has no choice")
         return _load_original(place)
-    path = find_checkpoint(place)
+    return _load_checkpoint(find_checkpoint(place, choice))
+
+
+def _load_checkpoint(path: Path) -> TrainedModel:
     state = load_checkpoint(path)
     config = config_of(state, path)
     weights, pose_weights = network_of(state, "depth"), network_of(state, "pose")
-    if weights is None:
-        raise UserError(f"{path} holds no depth network")
+    if weights is None or config.tasks.labelled:
+        several = " but one of several tasks: evaluate_dense.py evaluates it" if config.tasks.labelled else ""
+        raise UserError(f"{path} holds no depth network{several}")
     network = config.network
     depth_net = build_depth_net(network.depth_net, network.depth_encoder)
     depth_net = with_attention(depth_net, config)
@@ -87,6 +95,7 @@ def load_trained(place: Path) -> TrainedModel:
         unit_factor=1.0,
         path=path,
         record={name: state.get(name) for name in ("config", "dataset", "versions", "progress")},
+        checkpoint=CheckpointFacts.of(state),
     )
 
 
@@ -117,6 +126,7 @@ def _load_original(folder: Path) -> TrainedModel:
         unit_factor=STEREO_UNIT,
         path=folder,
         record={},
+        checkpoint=CheckpointFacts("original Monodepth2", None, None, None),
         notes=(f"{folder} has no heads for the scales {new}: they start anew",) if new else (),
     )
 

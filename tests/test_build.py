@@ -10,9 +10,10 @@ from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
 from depth.options.network import NetworkOptions
 from depth.options.train import TrainOptions
+from depth.runs.checkpoint import CheckpointFacts
 from depth.trained import load_trained
 from depth.types import UserError
-from tests.tiny_run import save_run
+from tests.tiny_run import add_best, save_run
 
 
 def make_config(**groups):
@@ -38,6 +39,23 @@ def test_the_learning_rate_falls_to_a_tenth_or_never(epochs, expected):
         optimizer.step()
         scheduler.step()
     assert rates == pytest.approx(expected)
+
+
+def test_the_choice_of_a_runs_checkpoint(tmp_path):
+    run = save_run(tmp_path / "run")
+    add_best(run)
+    last, best = load_trained(run), load_trained(run, "best")
+    assert (last.path.name, last.checkpoint) == ("last.pt", CheckpointFacts("last", 2, 34, None))
+    assert (best.path.name, best.checkpoint) == ("best.pt", CheckpointFacts("best", 1, 17, "lowest toy score"))
+    for network in ("depth_net", "pose_net"):
+        given, other = (list(getattr(model, network).parameters())[0] for model in (last, best))
+        torch.testing.assert_close(other, 1.1 * given)
+
+
+def test_an_original_folder_has_no_choice(tmp_path):
+    (tmp_path / "encoder.pth").touch()
+    with pytest.raises(UserError, match=r"--checkpoint_choice best: .* original Monodepth2 folder and has no choice"):
+        load_trained(tmp_path, "best")
 
 
 def test_trained_networks_are_for_inference(tmp_path):

@@ -19,7 +19,7 @@ from depth.dense.objective import DenseObjective
 from depth.dense.tasks import build_dense_net, classes_of, tasks_of
 from depth.networks.dense_net import DenseNet, DepthPart
 from depth.options.config import Config
-from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
+from depth.runs.checkpoint import CheckpointFacts, find_checkpoint, load_checkpoint, load_weights
 from depth.runs.contents import config_of, network_of
 from depth.runs.monodepth2 import is_monodepth2_folder
 from depth.tasks.base import Task
@@ -87,21 +87,22 @@ class DenseModel:
     width: int
     path: Path  # the checkpoint
     record: dict[str, Any]  # config, dataset, classes, versions and progress as saved with the run
+    checkpoint: CheckpointFacts  # which one of the run's it is
 
 
-def holds_tasks(place: Path) -> bool:
+def holds_tasks(place: Path, choice: str = "last") -> bool:
     """Whether a run or a checkpoint is of tasks that were learnt from labels. Raises UserError where it is damaged."""
     if not place.exists() or (place.is_dir() and is_monodepth2_folder(place)):
         return False
-    path = find_checkpoint(place)
+    path = find_checkpoint(place, choice)
     return bool(config_of(load_checkpoint(path), path).tasks.labelled)
 
 
-def load_depth(place: Path) -> TrainedModel:
+def load_depth(place: Path, choice: str = "last") -> TrainedModel:
     """A depth network, out of a network of several tasks too. Raises UserError as `load_trained`, and without depth."""
-    if not holds_tasks(place):
-        return load_trained(place)
-    model = load_dense(place)
+    if not holds_tasks(place, choice):
+        return load_trained(place, choice)
+    model = load_dense(place, choice)
     if "depth" not in model.tasks:
         raise UserError(f"{model.path} was trained for {', '.join(model.tasks)}: it holds no depth")
     network, labelled = model.config.network, "depth" in model.config.tasks.labelled
@@ -116,17 +117,19 @@ def load_depth(place: Path) -> TrainedModel:
         unit_factor=1.0,
         path=model.path,
         record={name: value for name, value in model.record.items() if name != "classes"},
+        checkpoint=model.checkpoint,
     )
 
 
-def load_dense(place: Path) -> DenseModel:
+def load_dense(place: Path, choice: str = "last") -> DenseModel:
     """A network of several tasks from a run or a checkpoint file.
 
-    Raises UserError where there is no checkpoint, or it is damaged, or of depth from video alone.
+    choice: which of a run's checkpoints, "last" or "best". Raises UserError where there is no such checkpoint, or it is
+    damaged, or of depth from video alone.
     """
     if not place.exists():
         raise UserError(f"--load_weights_folder {place} does not exist")
-    path = find_checkpoint(place)
+    path = find_checkpoint(place, choice)
     state = load_checkpoint(path)
     config = config_of(state, path)
     if not config.tasks.labelled:
@@ -139,4 +142,7 @@ def load_dense(place: Path) -> DenseModel:
     net = build_dense_net(config, tasks)
     load_weights(net, network_of(state, "dense"), "network", path)
     record = {name: state.get(name) for name in ("config", "dataset", "classes", "versions", "progress")}
-    return DenseModel(net.eval(), tasks, classes, config, config.data.height, config.data.width, path, record)
+    return DenseModel(
+        net.eval(), tasks, classes, config, config.data.height, config.data.width, path, record,
+        CheckpointFacts.of(state),
+    )  # fmt: skip

@@ -36,6 +36,7 @@ class DenseReport:
     gain: float | None = None  # multi-task gain, a share
     against: Sequence[str] = ()  # the single-task runs that the gain is over
     details: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None  # which one of the run, and how a best one was chosen, in words
 
     def extremes(self, task: str) -> dict[str, int]:
         """Places of the best, the median and the worst image by the task's first figure, by those names."""
@@ -110,7 +111,8 @@ def protocol_line(report: DenseReport) -> str:
 
 def summary(report: DenseReport) -> str:
     """All that is printed: title, model, a table a task, the classes' IoU or PQ, the multi-task gain."""
-    lines = [title(report.dataset), f"Model: {report.model}", protocol_line(report)]
+    model = ", ".join(filter(None, [report.model, report.checkpoint]))
+    lines = [title(report.dataset), f"Model: {model}", protocol_line(report)]
     for name, task in report.tasks.items():
         rows = [(name, *task.figures)]
         for label, results in (("model", report.results), ("constant", report.constant)):

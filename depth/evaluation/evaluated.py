@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Source:
     size: tuple[int, int]  # rows, columns of the images
     scaling: Scaling
     predictor: Callable[[int], Predictor]  # number of images in the split -> predictor
+    checkpoint: str | None  # which one, in words; None for a file
     record: dict[str, Any]  # plain values for metrics.json
     trained_on: str | None  # dataset, where it is known
     suffix: str  # of the folder for results: what differs from the usual settings
@@ -36,7 +37,7 @@ class Source:
 def evaluated_model(options: EvaluationOptions, device: torch.device) -> Source:
     """The model that is named, or the newest run's. Raises UserError where there is none."""
     place = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
-    model = load_depth(place)
+    model = load_depth(place, options.checkpoint_choice)
     depth_net = model.depth_net.to(device)
     predictor = NetworkPredictor(depth_net, device, model.min_depth, model.max_depth, flip=options.post_process)
     return Source(
@@ -45,7 +46,8 @@ def evaluated_model(options: EvaluationOptions, device: torch.device) -> Source:
         size=(model.height, model.width),
         scaling=scaling_of(options, model),
         predictor=lambda count: predictor,
-        record={"post_process": options.post_process, "trained": model.record},
+        checkpoint=str(model.checkpoint),
+        record={"post_process": options.post_process, "checkpoint": asdict(model.checkpoint), "trained": model.record},
         trained_on=model.record.get("dataset"),
         suffix=suffix_of(options, model),
     )
@@ -60,6 +62,7 @@ def stored_predictions(options: EvaluationOptions) -> Source:
         size=_STORED_SIZE,
         scaling=scaling_of(options, None),
         predictor=lambda count: StoredPredictions(path, count),
+        checkpoint=None,
         record={},
         trained_on=None,
         suffix=f"_{path.stem}{suffix_of(options, None)}",

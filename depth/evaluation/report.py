@@ -30,6 +30,7 @@ class Report:
     trained_on: str | None = None  # "kitti", "synthetic" or "video"; None where it is not known
     baselines: Mapping[str, EvaluationResult] = field(default_factory=dict)  # name -> result on the same images
     details: Mapping[str, Any] = field(default_factory=dict)  # plain values for metrics.json: config, seed, versions
+    checkpoint: str | None = None  # which one of the run, and how a best one was chosen, in words
 
 
 def title(dataset: str) -> str:
@@ -89,7 +90,7 @@ def summary(report: Report) -> str:
     ratios = "Scale ratios" if result.scaling.median else "Scale ratios (not applied)"
     lines = [
         title(report.dataset),
-        f"Model: {report.model}",
+        f"Model: {', '.join(filter(None, [report.model, report.checkpoint]))}",
         protocol_line(report),
         "",
         metrics_table(report),

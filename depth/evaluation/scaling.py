@@ -26,7 +26,8 @@ def scaling_of(options: EvaluationOptions, model: TrainedModel | None) -> Scalin
 def suffix_of(options: EvaluationOptions, model: TrainedModel | None) -> str:
     """The settings that are not the default, in a folder's name, so that no evaluation replaces another kind's."""
     scaling, usual = scaling_of(options, model), scaling_of(EvaluationOptions(), model)
-    words = ["_post_processed"] if options.post_process else []
+    words = ["_best"] if options.checkpoint_choice == "best" else []
+    words += ["_post_processed"] if options.post_process else []
     if scaling.median != usual.median:
         words.append("_median" if scaling.median else "_no_median")
     if scaling.factor != scaling_of(replace(options, pred_depth_scale_factor=None), model).factor:

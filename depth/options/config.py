@@ -150,7 +150,9 @@ def _defaults(config: Config) -> dict[str, dict[str, Any]]:
     """Group -> option -> what it is where it was not given."""
     dataset = config.data.dataset
     if not config.tasks.labelled:
-        return _DATASET_DEFAULTS["synthetic" if dataset == "synthetic" else "kitti"]
+        table = _DATASET_DEFAULTS["synthetic" if dataset == "synthetic" else "kitti"]
+        scratch = dataset != "synthetic" and config.network.encoder_weights == SCRATCH
+        return {**table, "train": table["train"] | {"num_epochs": 30}} if scratch else table
     if dataset == "synthetic":
         return _LABELLED_WORLD
     height, width = _LABELLED_SIZES.get(dataset, (192, 640))

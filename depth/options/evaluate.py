@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from depth.options.data import LABELLED_DATASETS
-from depth.options.fields import Integer, Number, Text, check
+from depth.options.fields import CheckpointChoice, Integer, Number, Text, check
 
 ProtocolName = Annotated[Literal["frames", "make3d", "ddad"] | None, tyro.conf.arg(metavar="{frames,make3d,ddad}")]
 CropName = Annotated[Literal["none", "garg", "eigen"] | None, tyro.conf.arg(metavar="{none,garg,eigen}")]
@@ -25,6 +25,9 @@ class _ModelOptions:
     is, the test drives of the embedded synthetic world."""
     load_weights_folder: Text = None
     """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
+    checkpoint_choice: CheckpointChoice = "last"
+    """Which of a run's checkpoints: last, as published numbers are, or best, the one with the lowest Abs Rel against
+    the validation frames' ground truth (photometric loss where there is none): good to use, flattering to report."""
     log_dir: str = "runs"
     """Folder of the runs."""
     batch_size: int = 16
@@ -89,7 +92,7 @@ class EvaluationOptions(_ModelOptions):
     """Only predicts; with --save_pred_disps."""
     eval_out_dir: Text = None
     """Folder for metrics.json, the table, the pictures. Default: <run>/evaluation_<split>, and what differs from the
-    default settings behind it: _post_processed, _median, _no_median, _times_FACTOR, the name of a .npy file."""
+    default settings behind it: _best, _post_processed, _median, _no_median, _times_FACTOR, the name of a .npy file."""
     skip_missing: bool = False
     """Evaluates the images that are there, and prints how many, instead of stopping with a list."""
 
@@ -102,8 +105,8 @@ class EvaluationOptions(_ModelOptions):
             "--pred_depth_scale_factor is above 0",
         )
         check(not self.no_eval or self.save_pred_disps, "--no_eval without --save_pred_disps leaves nothing to look at")
-        for name in ("no_eval", "post_process", "load_weights_folder"):  # a file needs no model
-            both = self.ext_disp_to_eval and getattr(self, name)
+        for name in ("no_eval", "post_process", "load_weights_folder", "checkpoint_choice"):  # a file needs no model
+            both = self.ext_disp_to_eval and getattr(self, name) not in (None, False, "last")
             check(not both, f"--{name} and --ext_disp_to_eval exclude each other")
         check(
             not self.ext_disp_to_eval or self.eval_mono or self.eval_stereo or self.disable_median_scaling,
@@ -133,7 +136,8 @@ class PoseOptions(_ModelOptions):
     """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), synthetic
     (the embedded world's test drives), or a split's folder or file whose frames follow each other."""
     eval_out_dir: Text = None
-    """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>."""
+    """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>, with --checkpoint_choice best
+    <run>/poses_<split>_best."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ class DenseOptions(_ModelOptions):
     """Also writes semantics as PNGs of the set's label ids (Cityscapes' format) and panoptic as PNGs with a JSON
     (COCO's)."""
     eval_out_dir: Text = None
-    """Folder for metrics.json, the table, the pictures. Default: <run>/dense_<split>."""
+    """Folder for metrics.json, the table, the pictures. Default: <run>/dense_<split>, with --checkpoint_choice best
+    <run>/dense_<split>_best."""
     skip_missing: bool = False
     """Evaluates the images whose labels are there, and prints how many, instead of stopping."""

@@ -20,7 +20,7 @@ class LogOptions:
     """A run's folder: go on where it stopped, with its options; --num_epochs, --max_steps and --data_path may be
     changed, and --device, --num_workers, --cache and --cache_dir are this command's."""
     load_weights_folder: Text = None
-    """A run, a checkpoint or an original Monodepth2 folder whose weights are the start."""
+    """A run (its last checkpoint), a checkpoint file or an original Monodepth2 folder whose weights are the start."""
     log_frequency: int = 25
     """Steps between scalars in TensorBoard; 0: never, and no alarms either."""
     image_frequency: Integer = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from depth.options.fields import Integer, Number, Text, check
+from depth.options.fields import CheckpointChoice, Integer, Number, Text, check
 
 Range = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="NEAR FAR")]
 Kind = Literal["png", "npy", "colour"]
@@ -51,6 +51,8 @@ class PredictOptions:
     """Images, folders of images or videos, globs in quotes, videos, manifests (.jsonl), or a camera's number."""
     checkpoint: Text = None
     """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
+    checkpoint_choice: CheckpointChoice = "last"
+    """Which of a run's checkpoints: the last, or the best on validation."""
     log_dir: str = "runs"
     """Folder of the runs."""
     out: str = "predictions"
@@ -119,3 +121,5 @@ class ExportOptions:
     """onnx needs the packages of pip install -e ".[export]"."""
     output: Text = None
     """The file. Default: model.onnx or model.torchscript.pt in the run."""
+    checkpoint_choice: CheckpointChoice = "last"
+    """Which of a run's checkpoints: the last, or the best on validation."""

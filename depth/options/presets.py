@@ -15,13 +15,14 @@ from depth.options.train import TrainOptions
 from depth.support.cli import parse
 from depth.types import UserError
 
-# Monodepth2's settings (Godard et al., ICCV 2019). Ours: the batches of 4, which are for the GPU's memory.
+# Monodepth2's settings (Godard et al., ICCV 2019); what is not here is the default: 20 epochs, 30 from scratch. Ours:
+# the batches of 4, which are for the GPU's memory.
 PRESETS: Mapping[str, Config] = {
-    "kitti": Config(
-        data=DataOptions(height=192, width=640),
-        train=TrainOptions(batch_size=12, num_epochs=20, learning_rate=1e-4, scheduler_step_size=15),
+    "kitti": Config(data=DataOptions(height=192, width=640), train=TrainOptions(batch_size=12, learning_rate=1e-4)),
+    "kitti_hr": Config(
+        data=DataOptions(height=320, width=1024),
+        train=TrainOptions(batch_size=4, num_epochs=5, learning_rate=1e-5, scheduler_step_size=0),
     ),
-    "kitti_hr": Config(data=DataOptions(height=320, width=1024), train=TrainOptions(batch_size=4)),
     "small_gpu": Config(data=DataOptions(height=192, width=640), train=TrainOptions(batch_size=4)),
     "demo": Config(
         data=DataOptions(dataset="synthetic", use_stereo=True),
@@ -88,6 +89,12 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
         if config.log.resume:
             raise UserError("--preset has no place beside --resume: a run goes on with its own options")
         config = parse(Config, description, arguments, PRESETS[config.train.preset])
+        check(
+            config.train.preset != "kitti_hr" or config.log.load_weights_folder is not None,
+            "--preset kitti_hr asks for --load_weights_folder with a trained 640x192 model: as published, 1024x320 "
+            "goes on from one, for 5 epochs at 1e-5; without one leave the preset out and give --height 320 "
+            "--width 1024 --batch_size 4",
+        )
     config.dejavu.check_used()
     for encoder in filter(None, (config.network.depth_encoder, config.network.pose_encoder)):
         check_encoder(encoder)

@@ -20,13 +20,16 @@ class TrainOptions:
     """The schedule and the machine."""
 
     preset: PresetName = None
-    """Other defaults, over which flags still count. kitti: 640x192 as Monodepth2; kitti_hr: 1024x320, batch 4;
-    small_gpu: 640x192, batch 4; demo: what `make demo` trains on the embedded world; cityscapes, camvid (semantics),
-    nyud (semantics, depth, normals), vkitti2 (semantics, depth, panoptic): sizes, windows and lengths of the field."""
+    """Other defaults, over which flags still count. kitti: 640x192 as Monodepth2; kitti_hr: 1024x320, which as
+    published goes on from a 640x192 model (--load_weights_folder) for 5 epochs at 1e-5, in batches of 4; small_gpu:
+    640x192, batch 4; demo: what `make demo` trains on the embedded world; cityscapes, camvid
+    (semantics), nyud (semantics, depth, normals), vkitti2 (semantics, depth, panoptic): sizes, windows and lengths of
+    the field."""
     batch_size: Integer = None
     """Samples a step, with torchrun for each process. Default: 12 (4 on the embedded world)."""
     num_epochs: Integer = None
-    """Passes over the training samples. Default: 20 (6 on the embedded world)."""
+    """Passes over the training samples. Default: 20, as published, and 30 with --encoder_weights scratch (6 on the
+    embedded world)."""
     max_steps: Integer = None
     """Stops after so many optimiser steps, if that comes first."""
     learning_rate: Number = None
@@ -41,7 +44,8 @@ class TrainOptions:
     device: Text = None
     """cuda, cuda:1, mps or cpu. Default: cuda if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the networks; geometry, SSIM and DCT are always float32. auto is bfloat16 on a GPU, float32 on a CPU."""
+    """Of the depth and pose networks; geometry, losses, edits and the branch are always float32. auto is bfloat16 on a
+    GPU that has it (compute capability 8.0), else float32."""
     compile: bool = False
     """Compiles networks, warp and photometric loss with torch.compile: minutes at the start, for GPUs."""
     accumulate: int = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,7 +32,12 @@ class Prediction:
     unit: str  # "metres" or "up to scale"
 
 
-def load_model(path: str | os.PathLike[str], device: str | None = None, scale: float | None = None) -> DepthModel:
+def load_model(
+    path: str | os.PathLike[str],
+    device: str | None = None,
+    scale: float | None = None,
+    checkpoint_choice: Literal["last", "best"] = "last",
+) -> DepthModel:
     """A trained model, ready to predict.
 
     Args:
@@ -39,14 +45,15 @@ def load_model(path: str | os.PathLike[str], device: str | None = None, scale: f
         device: cuda, cuda:1 or cpu; default: cuda if there is one.
         scale: metres per unit of the network. Default: what the training brought along (stereo, known poses, speed);
             without, depths stay up to scale.
+        checkpoint_choice: which of a run's checkpoints, the last or the best on validation.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, the device is not there, or scale is not above 0.
+        UserError: there is no such checkpoint, it is damaged, the device is not there, or scale is not above 0.
     """
     place = Path(path).expanduser()
     if not place.exists():
         raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {path}")
-    return DepthModel(load_depth(place), choose_device(device), scale)
+    return DepthModel(load_depth(place, checkpoint_choice), choose_device(device), scale)
 
 
 class DepthModel:

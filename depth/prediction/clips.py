@@ -134,6 +134,7 @@ def _facts(
         "order": _ORDERS.get(clip.kind, "as recorded"),
         "pictures": "straightened" if first.straightened else "as given",
         "model": str(trained.path),
+        "checkpoint": str(trained.checkpoint),
         "trained_on": trained.record.get("dataset") or "unknown",
         "network_input": {"width": model.width, "height": model.height},
         "depth_limits": [trained.min_depth * scale.factor, trained.max_depth * scale.factor],

@@ -61,19 +61,22 @@ class ExportedTasks(nn.Module):
         return tuple(task.exported(outputs) for task in self.tasks.values())
 
 
-def exported(place: Path) -> Exported:
-    """What a run, a checkpoint or an original folder is exported as. Raises UserError where there is no model."""
-    return _exported_tasks(place) if holds_tasks(place) else _exported_depth(place)
+def exported(place: Path, choice: str = "last") -> Exported:
+    """What a run, a checkpoint or an original folder is exported as; of a run, its "last" or "best" checkpoint.
+
+    Raises UserError where there is no model.
+    """
+    return _exported_tasks(place, choice) if holds_tasks(place, choice) else _exported_depth(place, choice)
 
 
-def _exported_depth(place: Path) -> Exported:
-    trained = load_depth(place)
+def _exported_depth(place: Path, choice: str) -> Exported:
+    trained = load_depth(place, choice)
     names = ("inverse_depth",)
     return Exported(ExportedNet(trained).eval(), names, trained.height, trained.width, description(trained))
 
 
-def _exported_tasks(place: Path) -> Exported:
-    model = load_dense(place)
+def _exported_tasks(place: Path, choice: str) -> Exported:
+    model = load_dense(place, choice)
     size = f"{model.height},{model.width}"
     facts = {
         "input": f"image: float32 (batch,3,{size}), RGB in [0,1], resized to this size; {MARK}",
@@ -83,6 +86,7 @@ def _exported_tasks(place: Path) -> Exported:
         "classes": ", ".join(model.classes.names) if model.classes else "",
         "trained_on": str(model.record.get("dataset") or "unknown"),
         "model": model.path.name,
+        "checkpoint": str(model.checkpoint),
     }
     return Exported(ExportedTasks(model).eval(), tuple(model.tasks), model.height, model.width, facts)
 
@@ -102,4 +106,5 @@ def description(trained: TrainedModel) -> dict[str, str]:
         "unit": unit,
         "trained_on": str(trained.record.get("dataset") or "unknown"),
         "model": trained.path.name,
+        "checkpoint": str(trained.checkpoint),
     }

@@ -1,7 +1,9 @@
 """Checkpoints: one file, written aside, flushed, read back and renamed; plain tensors and values only.
 
 `last.pt` holds all that is needed to go on; the one before it is kept as `previous.pt`. `best.pt` holds the
-inference networks alone and is the same with and without DejaVu.
+inference networks alone, of the epoch that validation liked best, and is the same with and without DejaVu. Where
+nothing else is asked for, results are the last one's: so are those that are published of these methods, and a best one
+that is chosen by validation's ground truth flatters.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +87,61 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def find_checkpoint(place: Path) -> Path:
-    """The file to load weights from: a file itself, or a run's best, last or previous checkpoint."""
+# previous.pt is a run's last one where it was killed between two renames.
+_FILES = {"last": ("last.pt", "previous.pt"), "best": ("best.pt",)}
+
+
+def find_checkpoint(place: Path, choice: str = "last") -> Path:
+    """The file to load weights from.
+
+    Args:
+        place: a checkpoint file, or a run.
+        choice: which of a run's, "last" or "best".
+
+    Raises UserError where there is none, where there is only one of the other kind, and for a choice beside a file.
+    """
     if place.is_file():
+        if choice != "last":
+            raise UserError(f"--checkpoint_choice {choice} chooses in a run, and {place} is a file: leave it out")
         return place
-    for name in ("best.pt", "last.pt", "previous.pt"):
-        for folder in (place / "checkpoints", place):
-            if (folder / name).is_file():
-                return folder / name
-    raise UserError(f"no checkpoint in {place}: expected checkpoints/best.pt or last.pt")
+    folders = (place / "checkpoints", place)
+    found = {kind: [f / n for n in names for f in folders if (f / n).is_file()] for kind, names in _FILES.items()}
+    if found[choice]:
+        return found[choice][0]
+    if found["best"]:
+        path = found["best"][0]
+        raise UserError(
+            f"{place} has no last.pt; for its best.pt add --checkpoint_choice best, or name the file {path}"
+        )
+    if found["last"]:
+        raise UserError(f"{place} has no best.pt, which validation chooses; leave --checkpoint_choice out for the last")
+    raise UserError(f"no checkpoint in {place}: expected checkpoints/last.pt or best.pt")
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """Which checkpoint weights come from, for reports."""
+
+    which: str  # "last", "best", or "original Monodepth2"
+    epochs: int | None  # that were finished; None where it is not known
+    steps: int | None
+    chosen_by: str | None  # of the best: what was lowest, on what; None where it is not known
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> CheckpointFacts:
+        """Those of a loaded checkpoint, whose values may be anything."""
+        progress = state.get("progress")
+        epochs, steps = (progress.get(k) if isinstance(progress, dict) else None for k in ("epoch", "step"))
+        epochs, steps = (n if type(n) is int and 0 <= n < 10**12 else None for n in (epochs, steps))
+        if "objective" in state:
+            return cls("last", epochs, steps, None)
+        criterion = state.get("chosen_by")
+        return cls("best", epochs, steps, criterion[:200] if isinstance(criterion, str) else None)
+
+    def __str__(self) -> str:
+        how = f", chosen by {self.chosen_by or 'validation'}" if self.which == "best" else ""
+        stood = "" if self.steps is None else f" after {self.epochs} epochs, {self.steps} steps"
+        return f"{self.which} checkpoint{stood}{how}"
 
 
 def newest_run(log_dir: Path) -> Path:

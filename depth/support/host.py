@@ -1,4 +1,4 @@
-"""Memory: the host's allocator, told to keep what training gives back, and the most that a GPU has held."""
+"""The machine: the host's allocator, told to keep what training gives back; what a GPU can, and the most it held."""
 
 from __future__ import annotations
 
@@ -29,6 +29,28 @@ def keep_freed_memory() -> None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_M_TOP_PAD, 64 << 20)
+
+
+# NVIDIA's Ampere, the first with bfloat16 in its matrix units; older cards emulate it, slower than float32.
+_BFLOAT16_SINCE = (8, 0)
+
+
+def bfloat16_networks(precision: str, device: torch.device) -> tuple[bool, str]:
+    """Whether the networks run in bfloat16, and a line that says so and why.
+
+    Args:
+        precision: "float32", "bfloat16", or "auto": bfloat16 on a GPU of compute capability 8.0 or more.
+        device: where they run.
+    """
+    if precision != "auto":
+        return precision == "bfloat16", f"precision: {precision} networks, float32 losses"
+    if device.type != "cuda":
+        return False, "precision: float32"
+    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+    if capability >= _BFLOAT16_SINCE:
+        return True, f"precision: bfloat16 networks, float32 losses ({name})"
+    found = ".".join(map(str, capability))
+    return False, f"precision: float32 ({name} has compute capability {found}, bfloat16 needs 8.0)"
 
 
 def peak_memory(device: torch.device) -> str:

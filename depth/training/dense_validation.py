@@ -25,6 +25,8 @@ class DenseValidation:
         bfloat16: precision of the network, as in training.
     """
 
+    criterion = "lowest mean of the tasks' own scores on validation images"
+
     def __init__(
         self,
         objective: DenseObjective,

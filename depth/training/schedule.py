@@ -45,6 +45,8 @@ class Progress:
 class Validation(Protocol):
     """What the loop asks of a validation. Neither call may move the training's random generators."""
 
+    criterion: str  # what the score is, in words
+
     def scores(self) -> dict[str, float]:
         """Named validation figures; "score" is what the best checkpoint is chosen by, lower is better."""
 

@@ -182,8 +182,8 @@ class Trainer:
         best = progress.best is None or not scores["score"] >= progress.best
         if best:
             progress.best = scores["score"]
-            networks = self.objective.inference_networks()
-            state = {**self.header, "progress": asdict(progress), "networks": networks}
+            state = {**self.header, "progress": asdict(progress), "chosen_by": self.validation.criterion}
+            state["networks"] = self.objective.inference_networks()
             save_checkpoint(self.folder / "checkpoints" / "best.pt", state)
         return f"; {describe(scores, best)}"
 

@@ -41,6 +41,8 @@ class FrameValidation:
         )
         self.shown, self.depth_errors, self.bfloat16 = shown, depth_errors, bfloat16
         self.device = shown.target.device
+        by_depth = "lowest Abs Rel against the ground truth of validation frames"
+        self.criterion = by_depth if depth_errors is not None else "lowest photometric loss on validation frames"
 
     def scores(self) -> dict[str, float]:
         """photometric, the depth errors, and "score": abs_rel where it is known, else photometric.
@@ -72,9 +74,13 @@ class FrameValidation:
 
 @contextmanager
 def quiet(objective: nn.Module, device: torch.device, bfloat16: bool) -> Iterator[None]:
-    """Evaluation mode, no gradients, and a fixed seed whose draws leave the training's generators alone."""
+    """Evaluation mode, no gradients, and a fixed seed whose draws leave the training's generators alone.
+
+    Nothing compiled is used: other modes and batches of other sizes would each be compiled again, for minutes.
+    """
     objective.eval()
     with (
+        torch.compiler.set_stance("force_eager"),
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         torch.no_grad(),
         torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),

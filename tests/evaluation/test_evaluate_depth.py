@@ -14,7 +14,7 @@ from depth.support.cli import parse
 from depth.types import UserError
 from evaluate_depth import evaluate
 from tests.kitti_layout import DRIVE, write_raw, write_scan
-from tests.tiny_run import save_run
+from tests.tiny_run import add_best, save_run
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,29 @@ def test_evaluates_the_newest_run_and_its_stored_disparities(world, run_folder, 
     assert evaluate(_options(world, **stored)).result.rows == report.result.rows
 
 
+def test_the_last_checkpoint_is_evaluated_and_the_best_where_asked(world, tmp_path, capsys):
+    run = save_run(tmp_path / "run")
+    add_best(run)
+    options = {"load_weights_folder": str(run), "save_pred_disps": True}
+    last, best = (evaluate(_options(world, checkpoint_choice=choice, **options)) for choice in ("last", "best"))
+    assert last.result.means["abs_rel"] != best.result.means["abs_rel"]
+    assert str(run / "checkpoints" / "last.pt") == last.model and str(run / "checkpoints" / "best.pt") == best.model
+    printed = capsys.readouterr().out
+    for folder, words, facts in (
+        ("evaluation_synthetic", "last.pt, last checkpoint after 2 epochs, 34 steps", ("last", 34, None)),
+        (
+            "evaluation_synthetic_best",
+            "best.pt, best checkpoint after 1 epochs, 17 steps, chosen by lowest toy score",
+            ("best", 17, "lowest toy score"),
+        ),
+    ):
+        assert printed.count(words) == 2 and words in (run / folder / "metrics.md").read_text()  # before and after
+        given = json.loads((run / folder / "metrics.json").read_text())["checkpoint"]
+        assert (given["which"], given["steps"], given["chosen_by"]) == facts
+    with pytest.raises(UserError, match="--checkpoint_choice and --ext_disp_to_eval exclude each other"):
+        _options(world, checkpoint_choice="best", ext_disp_to_eval="x.npy", eval_mono=True)
+
+
 def test_stored_disparities_of_a_stereo_model_give_its_result(world, tmp_path):
     run = save_run(tmp_path / "run", use_stereo=True)
     report = evaluate(_options(world, load_weights_folder=str(run), save_pred_disps=True))
@@ -70,7 +93,7 @@ def test_post_processing_changes_the_prediction(world, run_folder, tmp_path):
     assert "post-processed" in protocol_line(flipped) and "post-processed" not in protocol_line(plain)
     names = {"evaluation_synthetic", "disps_synthetic_split.npy"}
     names |= {"evaluation_synthetic_post_processed", "disps_synthetic_split_post_processed.npy"}
-    assert {path.name for path in run.iterdir()} == {"best.pt", *names}
+    assert {path.name for path in run.iterdir()} == {"last.pt", *names}
 
 
 def test_images_that_are_missing_are_counted(world, run_folder, tmp_path):

@@ -40,8 +40,7 @@ def write_run(folder, **data):
     config = resolved(Config(data=options, network=NetworkOptions(initial_forward=0.0)))
     (folder / "checkpoints").mkdir(parents=True)
     state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}}
-    networks = build_objective(config).inference_networks()
-    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"networks": networks})
+    save_checkpoint(folder / "checkpoints" / "last.pt", state | {"objective": build_objective(config).state_dict()})
     return folder
 
 
@@ -90,6 +89,7 @@ def test_evaluates_the_embedded_world(world, tmp_path, capsys):
     }  # fmt: skip
     record = json.loads((folder / "metrics.json").read_text())
     assert record["dataset"] == "synthetic" and list(record["sequences"]) == names
+    assert record["model"].endswith("last.pt") and record["checkpoint"]["which"] == "last"
     errors = record["sequences"][names[0]]
     assert errors["model"]["frames"] == 6 and errors["model"]["snippets"] == 5
     # The streets are nearly straight, so that a network that has learnt nothing is worse than going straight on.

@@ -17,11 +17,13 @@ from depth.networks import DEPTH_NETS
 from depth.options.config import Config, config_from_dict, resolved
 from depth.options.data import LABELLED_DATASETS, DataOptions
 from depth.options.dejavu import DejaVuOptions
-from depth.options.evaluate import EvaluationOptions, PoseOptions
+from depth.options.evaluate import DenseOptions, EvaluationOptions, PoseOptions
+from depth.options.log import LogOptions
 from depth.options.network import NetworkOptions
 from depth.options.predict import ExportOptions, PredictOptions
 from depth.options.presets import PRESETS, parse_training
 from depth.options.tasks import TaskOptions
+from depth.options.train import TrainOptions
 from depth.support.cli import parse
 from depth.types import UserError
 
@@ -61,7 +63,7 @@ def test_a_bad_flag_is_one_line_that_names_it(line, words):
 
 
 OPTIONS = [group.default_factory for group in fields(Config)]
-OPTIONS += [EvaluationOptions, PoseOptions, PredictOptions, ExportOptions, ThroughputOptions]
+OPTIONS += [EvaluationOptions, PoseOptions, DenseOptions, PredictOptions, ExportOptions, ThroughputOptions]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.__name__)
@@ -92,7 +94,11 @@ def test_defaults_depend_on_the_dataset():
     )
     assert (kitti.data.height, kitti.data.width, kitti.train.batch_size) == (192, 640, 12)
     assert kitti.network.encoder_weights == "pretrained" and world.network.encoder_weights == "scratch"
-    assert kitti.train.scheduler_step_size == 15
+    assert (kitti.train.num_epochs, kitti.train.scheduler_step_size) == (20, 15)
+    scratch = NetworkOptions(encoder_weights="scratch")
+    assert resolved(Config(network=scratch)).train.num_epochs == 30
+    assert resolved(Config(network=scratch, train=TrainOptions(num_epochs=4))).train.num_epochs == 4
+    assert resolved(Config(network=scratch, data=DataOptions(dataset="synthetic"))).train.num_epochs == 6
     given = resolved(Config(data=DataOptions(dataset="synthetic", height=64)))
     assert given.data.height == 64
 
@@ -112,19 +118,30 @@ def test_config_from_others_is_checked(values):
 
 
 def test_a_preset_gives_defaults_and_flags_count_more():
-    config = parse_training("", "--preset kitti_hr --batch_size 2 --dejavu".split())
-    assert (config.data.height, config.data.width, config.train.batch_size) == (320, 1024, 2)
-    assert config.dejavu.dejavu and config.train.preset == "kitti_hr"
+    config = parse_training("", "--preset small_gpu --batch_size 2 --dejavu".split())
+    assert (config.data.height, config.data.width, config.train.batch_size) == (192, 640, 2)
+    assert config.dejavu.dejavu and config.train.preset == "small_gpu"
     assert parse_training("", ["--batch_size", "2"]).data.height is None
     assert resolved(parse_training("", ["--preset", "kitti"])).train == replace(
         resolved(Config()).train, preset="kitti"
     )  # Monodepth2's settings are the defaults on KITTI
 
 
+def test_the_high_resolution_goes_on_from_a_model():
+    """For 5 epochs at 1e-5, which does not fall."""
+    train = resolved(parse_training("", "--preset kitti_hr --load_weights_folder runs/x".split())).train
+    assert (train.batch_size, train.num_epochs) == (4, 5)
+    assert (train.learning_rate, train.scheduler_step_size) == (1e-5, 0)
+    with pytest.raises(UserError, match=r"asks for --load_weights_folder with a trained 640x192 model: as published"):
+        parse_training("", ["--preset", "kitti_hr"])
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_stands_in_its_flag_and_in_the_config(name):
-    config = parse_training("", ["--preset", name])
-    assert config == replace(PRESETS[name], train=replace(PRESETS[name].train, preset=name))
+    start = "runs/640x192" if name == "kitti_hr" else None
+    config = parse_training("", ["--preset", name, *(["--load_weights_folder", start] if start else [])])
+    expected = replace(PRESETS[name], train=replace(PRESETS[name].train, preset=name))
+    assert config == replace(expected, log=LogOptions(load_weights_folder=start))
     assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 

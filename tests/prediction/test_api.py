@@ -12,6 +12,7 @@ from torch import nn
 
 import depth
 from depth.prediction.api import DepthModel, full_size
+from depth.runs.checkpoint import CheckpointFacts
 from depth.trained import TrainedModel
 from depth.types import DepthOutput, UserError
 from tests.tiny_run import HEIGHT, WIDTH, save_run
@@ -28,6 +29,7 @@ class Brightness(nn.Module):
 
 def _model(scale=None, **changes):
     facts = {"metres_from": None, "unit_factor": 1.0, "height": 4, "width": 6, "min_depth": 0.5, "max_depth": 10.0}
+    facts |= {"checkpoint": CheckpointFacts("last", None, None, None)}
     trained = TrainedModel(Brightness(), None, path=Path("x"), record={}, **(facts | changes))
     return DepthModel(trained, torch.device("cpu"), scale)
 

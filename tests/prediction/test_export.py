@@ -13,7 +13,7 @@ from depth.prediction import export as module
 from depth.prediction.export import default_output, export
 from depth.prediction.exported import ExportedNet, description
 from depth.types import UserError
-from tests.tiny_run import HEIGHT, WIDTH, save_run
+from tests.tiny_run import HEIGHT, WIDTH, add_best, save_run
 
 
 def _images(count):
@@ -37,6 +37,22 @@ def test_torchscript(tmp_path):
     np.testing.assert_allclose(loaded(images)[:, 0].detach().numpy(), expected, atol=1e-5)
 
 
+def test_the_best_checkpoint_where_asked(tmp_path):
+    folder = save_run(tmp_path / "run", "packnet_slim")
+    add_best(folder)
+    said, outputs = [], []
+    for choice in ("last", "best"):
+        path, _ = export(ExportOptions(str(folder), format="torchscript", checkpoint_choice=choice))
+        files = {"metadata.json": ""}
+        loaded, facts = torch.jit.load(str(path), _extra_files=files), json.loads(files["metadata.json"])
+        images, expected = _expected(depth.load_model(folder, "cpu", checkpoint_choice=choice), _images(1))
+        outputs.append(loaded(images)[:, 0].detach().numpy())
+        np.testing.assert_allclose(outputs[-1], expected, rtol=1e-4)
+        said.append((facts["model"], facts["checkpoint"].split(" after")[0]))
+    assert said == [("last.pt", "last checkpoint"), ("best.pt", "best checkpoint")]
+    assert np.abs(outputs[0] - outputs[1]).max() > 1e-3
+
+
 @pytest.mark.parametrize("depth_net", ["resnet", pytest.param("packnet_slim", marks=pytest.mark.long)])
 def test_onnx(tmp_path, depth_net, capfd):
     pytest.importorskip("onnxscript", reason='needs pip install -e ".[export]"')
@@ -44,7 +60,7 @@ def test_onnx(tmp_path, depth_net, capfd):
     folder = save_run(tmp_path / "run", depth_net)
     path, difference = export(ExportOptions(str(folder)))
     assert path == folder / "model.onnx" and difference < 1e-4
-    assert module._is_export(path) and not module._is_export(folder / "checkpoints" / "best.pt")
+    assert module._is_export(path) and not module._is_export(folder / "checkpoints" / "last.pt")
     assert [each.name for each in folder.iterdir() if each.is_file()] == ["model.onnx"]
     facts = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     assert facts["min_depth"] == "0.05" and facts["max_depth"] == "50.0" and "up to scale" in facts["unit"]
@@ -87,14 +103,14 @@ def test_a_file_that_differs_is_not_left_behind(run_folder, tmp_path, monkeypatc
 
 def test_only_an_earlier_export_is_replaced(tmp_path):
     folder = save_run(tmp_path / "run")
-    checkpoint = folder / "checkpoints" / "best.pt"
+    checkpoint = folder / "checkpoints" / "last.pt"
     before = checkpoint.read_bytes()
     for _ in range(2):
         export(ExportOptions(str(checkpoint), format="torchscript"))
-    with pytest.raises(UserError, match=r"best.pt is there and no earlier export: it is kept"):
+    with pytest.raises(UserError, match=r"last.pt is there and no earlier export: it is kept"):
         export(ExportOptions(str(folder), format="torchscript", output=str(checkpoint)))
     assert checkpoint.read_bytes() == before
-    assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["best.pt", "best.torchscript.pt"]
+    assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["last.pt", "last.torchscript.pt"]
 
 
 def test_one_line_where_it_cannot_be(run_folder, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from depth.support.stop_signal import StopSignal
 from depth.types import UserError
 from predict import predict
 from tests.prediction.noise import names_in, noise_folder, noise_picture, noise_video, read_video, run_predict
+from tests.tiny_run import add_best, save_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,6 +98,19 @@ def test_existing_files_are_replaced_and_nothing_else_is_left(run_folder, tmp_pa
     assert len(json.loads((out / "clip.json").read_text())["frames"]) == 1
 
 
+def test_the_best_checkpoint_where_asked(tmp_path):
+    run, path = save_run(tmp_path / "run"), tmp_path / "photo.png"
+    add_best(run)
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    depths = []
+    for choice in ("last", "best"):
+        run_predict(run, tmp_path, path, write=("npy",), checkpoint_choice=choice)
+        depths.append(np.load(tmp_path / "out" / "photo_depth.npy"))
+        facts = json.loads((tmp_path / "out" / "photo.json").read_text())
+        assert facts["model"].endswith(f"{choice}.pt") and facts["checkpoint"].startswith(f"{choice} checkpoint after")
+    assert np.abs(depths[0] - depths[1]).max() > 1e-3
+
+
 def test_point_cloud(run_folder, tmp_path):
     folder = noise_folder(tmp_path / "frames", ((40, 60),))
     run_predict(run_folder, tmp_path, folder, ply=True, fov=60.0, write=("npy",))
@@ -163,7 +177,8 @@ def test_command_line(run_folder, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*base, str(video), *options], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert f"model: {run_folder / 'checkpoints' / 'best.pt'}, 96x64, trained on the embedded world, on" in done.stdout
+    model = f"model: {run_folder / 'checkpoints' / 'last.pt'}, last checkpoint after 2 epochs, 34 steps, 96x64"
+    assert f"{model}, trained on the embedded world, on" in done.stdout
     assert "3 frames" in done.stdout and "ms per frame" in done.stdout and "clip.json" in done.stdout
     failed = subprocess.run(
         [*base, str(tmp_path / "broken.mp4"), *options], capture_output=True, text=True, env=environment

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from depth.runs.checkpoint import (
+    CheckpointFacts,
     find_checkpoint,
     load_checkpoint,
     load_resumable,
@@ -104,10 +105,54 @@ def test_run_and_file_are_found(tmp_path):
     assert newest_run(tmp_path).name == "new"
     save_checkpoint(tmp_path / "old" / "checkpoints" / "best.pt", {})
     assert newest_run(tmp_path).name == "old"
-    assert find_checkpoint(tmp_path / "old").name == "best.pt"
-    assert find_checkpoint(tmp_path / "new").name == "last.pt"
-    with pytest.raises(UserError, match="no run"):
+    with pytest.raises(UserError, match=r"no run .* name one with --load_weights_folder"):
         newest_run(tmp_path / "nowhere")
+
+
+def checkpoints(folder, *names):
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_a_run_gives_its_last_checkpoint_or_its_best(tmp_path):
+    run = checkpoints(tmp_path / "run" / "checkpoints", "last.pt", "best.pt", "previous.pt").parent
+    assert find_checkpoint(run).name == find_checkpoint(run / "checkpoints").name == "last.pt"
+    assert find_checkpoint(run, "best").name == "best.pt"
+    assert find_checkpoint(run / "checkpoints" / "best.pt").name == "best.pt"
+    killed = checkpoints(tmp_path / "killed", "previous.pt", "best.pt")
+    assert find_checkpoint(killed).name == "previous.pt"
+
+
+def test_a_checkpoint_that_is_not_there_names_the_other_one(tmp_path):
+    old, unseen = checkpoints(tmp_path / "old", "best.pt"), checkpoints(tmp_path / "unseen", "last.pt")
+    with pytest.raises(UserError, match=r"no last.pt; for its best.pt add --checkpoint_choice best, or name the file"):
+        find_checkpoint(old)
+    with pytest.raises(UserError, match=r"unseen has no best.pt, .* leave --checkpoint_choice out"):
+        find_checkpoint(unseen, "best")
+    for choice in ("last", "best"):
+        with pytest.raises(UserError, match=r"no checkpoint in .*: expected checkpoints/last.pt or best.pt"):
+            find_checkpoint(checkpoints(tmp_path / choice), choice)
+    with pytest.raises(UserError, match=r"--checkpoint_choice best chooses in a run, and .*last.pt is a file"):
+        find_checkpoint(unseen / "last.pt", "best")
+
+
+def test_what_a_checkpoint_says_of_itself():
+    progress = {"epoch": 3, "step": 360, "best": 0.3}
+    last = CheckpointFacts.of({"progress": progress, "objective": {}, "chosen_by": "not of a last one"})
+    assert str(last) == "last checkpoint after 3 epochs, 360 steps"
+    best = CheckpointFacts.of({"progress": progress, "networks": {}, "chosen_by": "lowest toy score"})
+    assert str(best) == "best checkpoint after 3 epochs, 360 steps, chosen by lowest toy score"
+    old = CheckpointFacts.of({"progress": progress, "networks": {}})
+    assert str(old) == "best checkpoint after 3 epochs, 360 steps, chosen by validation"
+
+
+@pytest.mark.parametrize("odd", [None, torch.ones(2), {"epoch": torch.ones(1), "step": -1}, {"step": "x"}, [3]])
+def test_odd_values_in_a_checkpoint_are_not_facts(odd):
+    facts = CheckpointFacts.of({"progress": odd, "networks": {}, "chosen_by": odd})
+    assert facts == CheckpointFacts("best", None, None, None)
+    assert len(CheckpointFacts.of({"networks": {}, "chosen_by": 10**4 * "x"}).chosen_by) == 200
 
 
 @pytest.mark.parametrize("damage", [slice(-200, -100), slice(2000, 2001), slice(2500, 4096), slice(0, 4)])

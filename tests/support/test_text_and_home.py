@@ -127,6 +127,6 @@ def test_so_may_the_environment(home, monkeypatch):
 
 def test_so_may_those_of_the_api(home):
     save_run(home / "run")
-    assert depth.load_model("~/run", device="cpu").trained.path == home / "run" / "checkpoints" / "best.pt"
+    assert depth.load_model("~/run", device="cpu").trained.path == home / "run" / "checkpoints" / "last.pt"
     with pytest.raises(UserError, match=f"{home}/photo.png"):
         depth.load_model("~/run", device="cpu").predict("~/photo.png")

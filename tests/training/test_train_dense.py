@@ -62,10 +62,13 @@ def test_a_run_says_what_it_learns_and_shows_it(run, world, capsys):
     state = load_checkpoint(run / "checkpoints" / "best.pt")
     assert set(state["networks"]) == {"dense", "pose"} and state["classes"]["names"][0] == "sky"
     assert list((run / "pictures").glob("step_*.png"))
-    model = load_dense(run)
+    model = load_dense(run, "best")
+    assert str(model.checkpoint).endswith("chosen by lowest mean of the tasks' own scores on validation images")
     assert list(model.tasks) == list(ALL) and (model.height, model.width) == (64, 96)
-    last = load_dense(run / "checkpoints" / "last.pt")
-    assert all(v.equal(last.net.state_dict()[n]) for n, v in model.net.state_dict().items())
+    last = load_dense(run)
+    assert last.path.name == "last.pt" and all(
+        v.equal(last.net.state_dict()[n]) for n, v in model.net.state_dict().items()
+    )
 
 
 def test_resuming_is_exact(world, tmp_path):
@@ -87,7 +90,7 @@ def test_evaluation_leaves_its_files(run, world, capsys):
     folder = run / "dense_val"
     values = json.loads((folder / "metrics.json").read_text())
     assert set(values["metrics"]) == set(values["constant"]) == set(ALL)
-    assert values["images"] == 2 and values["dataset"] == "synthetic"
+    assert values["images"] == 2 and values["dataset"] == "synthetic" and values["checkpoint"]["which"] == "last"
     assert values["constant"]["panoptic"]["pq_things"] in (0, None)
     rows = list(csv.DictReader((folder / "per_image.csv").open()))
     assert len(rows) == 2 and {"semantics/miou", "normals/mean_angle", "depth/abs_rel", "panoptic/pq"} <= set(rows[0])
@@ -98,10 +101,11 @@ def test_evaluation_leaves_its_files(run, world, capsys):
     other = evaluate_dense.evaluate(
         DenseOptions(
             load_weights_folder=str(run), data_path=str(world), num_workers=0, device="cpu", batch_size=1,
-            eval_out_dir=str(run / "other"),
+            checkpoint_choice="best",
         ),
         PROCESS,
     )  # fmt: skip
+    assert "best.pt, best checkpoint after" in (run / "dense_val_best" / "metrics.md").read_text()
     for name in ALL:
         figure = report.tasks[name].figures[0]
         assert other.results[name][figure] == pytest.approx(report.results[name][figure], abs=1e-3)
@@ -119,7 +123,7 @@ def test_predictions_are_stored(run, world):
 
 
 def test_video_alone_is_not_for_this_command(run, world, tmp_path):
-    with pytest.raises(UserError, match="holds no depth network"):
+    with pytest.raises(UserError, match="holds no depth network but one of several tasks: evaluate_dense.py"):
         load_trained(run)
     video = config(world, tmp_path, "video", ("depth",))
     assert train(replace(video, train=replace(video.train, max_steps=1)), PROCESS)

@@ -28,7 +28,8 @@ def test_best_follows_the_lowest_score(tmp_path, capsys):
     trainer = toy_trainer(tmp_path, validation=Validation([3.0, 1.0, 2.0]))
     trainer.fit()
     assert trainer.progress.best == 1.0
-    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["progress"]["step"] == 10
+    state = load_checkpoint(tmp_path / "checkpoints" / "best.pt")
+    assert state["progress"]["step"] == 10 and state["chosen_by"] == "lowest toy score"
     lines = capsys.readouterr().out.splitlines()
     assert [line.endswith("(best)") for line in lines] == [True, True, False]
 

@@ -39,7 +39,7 @@ def test_scores_are_the_objectives_and_cost_no_regeneration(monkeypatch):
     scores = validation.scores()
     # The noise that breaks ties is drawn after other draws than before.
     assert scores["photometric"] == pytest.approx((2 * expected[0] + expected[1]) / 3, rel=1e-4)
-    assert scores["score"] == scores["abs_rel"] == 0.5
+    assert scores["score"] == scores["abs_rel"] == 0.5 and "Abs Rel" in validation.criterion
     with pytest.raises(AssertionError, match="the branch was asked"):
         validation.pictures()
 
@@ -62,8 +62,9 @@ def test_scores_say_what_the_branch_does():
 
 def test_a_branch_without_image_terms_is_looked_at_too():
     objective = make_objective(dejavu_mse=0.0, dejavu_lpips=0.0, dejavu_cyclic=0.1)
-    found = FrameValidation(objective, [], None, make_batch(), None).scores()
-    assert found["dejavu/texture_growth"] == 0.0
+    validation = FrameValidation(objective, [], None, make_batch(), None)
+    assert validation.scores()["dejavu/texture_growth"] == 0.0
+    assert validation.criterion == "lowest photometric loss on validation frames"
 
 
 def test_scores_in_words():
