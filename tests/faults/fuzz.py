@@ -23,6 +23,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 
 import depth.build
+import depth.trained
 from datasets.core.depth_files import read_depth
 from datasets.core.images import read_depth_png, read_image
 from datasets.core.intrinsics import read_intrinsics
@@ -112,7 +113,7 @@ def _read_manifest(path):
 
 def _load_trained(path):
     with small_networks():
-        depth.build.load_trained(path)
+        depth.trained.load_trained(path)
 
 
 # name -> (files, reader of a path)

@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import depth.build
+import depth.trained
 import train
 from depth.support.cli import run
 from depth.types import DepthOutput
@@ -49,16 +51,29 @@ class SmallPoseNet(nn.Module):
         return 0.01 * self.head(self.features(pair).mean((2, 3)))
 
 
+_STACK = ExitStack()
+
+
 def make_small():
-    """Has depth.build make the small networks, in this process from now on."""
-    small_networks().start()
+    """Has the small networks made, in this process from now on."""
+    _STACK.enter_context(small_networks())
 
 
+@contextmanager
 def small_networks():
-    """The same as a context."""
-    nets = {"build_depth_net": SmallDepthNet, "PoseNet": SmallPoseNet}
-    makers = {name: lambda *_arguments, _net=net, **_options: _net() for name, net in nets.items()}
-    return mock.patch.multiple(depth.build, **makers)
+    """The small networks in place of those that a training builds and of those that a checkpoint is loaded into."""
+
+    def depth_net(*_arguments, **_options):
+        return SmallDepthNet()
+
+    def pose_net(*_arguments, **_options):
+        return SmallPoseNet()
+
+    with (
+        mock.patch.multiple(depth.build, build_depth_net=depth_net, PoseNet=pose_net),
+        mock.patch.multiple(depth.trained, build_depth_net=depth_net),
+    ):
+        yield
 
 
 def serve():
