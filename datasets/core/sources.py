@@ -169,7 +169,9 @@ def at_the_ends(source: FrameSource, refs: Sequence[FrameRef], offsets: Iterable
     """
     inside: dict[tuple[str, str], list[int]] = {}
     for ref in refs:
-        inside.setdefault((ref.folder, ref.side), list(source.span(ref) or ())).append(ref.frame)
+        if (ref.folder, ref.side) not in inside:  # a folder is looked at once
+            inside[ref.folder, ref.side] = list(source.span(ref) or ())
+        inside[ref.folder, ref.side].append(ref.frame)
     bounds = {key: (min(frames), max(frames)) for key, frames in inside.items()}
     found = []
     for ref in refs:

@@ -94,6 +94,14 @@ def test_what_the_split_names_is_inside_of_the_drive(tmp_path, wanted, ends):
     assert [ref.frame for ref in at_the_ends(source, refs(wanted), MOVING)] == ends
 
 
+def test_a_folders_ends_are_looked_for_once(tmp_path, monkeypatch):
+    source, asked = KittiRaw(write_raw(tmp_path)), []
+    span = source.span
+    monkeypatch.setattr(source, "span", lambda ref: asked.append(ref.side) or span(ref))
+    assert len(at_the_ends(source, refs(range(5)) + refs(range(5), "r"), MOVING)) == 4
+    assert asked == ["l", "r"]
+
+
 def test_a_hole_and_the_other_camera_are_no_ends(tmp_path):
     root = write_raw(tmp_path, range(8), "l")
     write_raw(tmp_path, range(1, 8), "r")
