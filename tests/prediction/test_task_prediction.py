@@ -36,7 +36,7 @@ def save(folder: Path, tasks: tuple[str, ...]) -> Path:
     (folder / "checkpoints").mkdir(parents=True)
     classes = {name: list(getattr(CLASSES, name)) for name in ("names", "things", "colours")}
     state = {"config": config.to_dict(), "dataset": "synthetic", "versions": {}, "progress": {}, "classes": classes}
-    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"networks": objective.inference_networks()})
+    save_checkpoint(folder / "checkpoints" / "last.pt", state | {"networks": objective.inference_networks()})
     return folder
 
 

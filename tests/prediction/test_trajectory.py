@@ -84,7 +84,7 @@ def test_a_model_without_a_pose_network_is_refused(run_folder, tmp_path, monkeyp
 
     load = predict.load_model
 
-    def without(*arguments):
+    def without(*arguments, **_choice):
         found = load(*arguments)
         object.__setattr__(found.trained, "pose_net", None)
         return found
