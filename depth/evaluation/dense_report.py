@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from depth.evaluation.report import table, title, trained_on
-from depth.support.files import make_folder, write_file
+from depth.evaluation.report import table, title, trained_on, write_tables
 from depth.tasks.base import Task
 from depth.types import UserError
 
@@ -128,19 +127,8 @@ def summary(report: DenseReport) -> str:
 
 
 def write_report(report: DenseReport, folder: Path) -> list[Path]:
-    """Writes metrics.json, metrics.md and per_image.csv into a folder, which is made; returns their paths.
-
-    Raises UserError where the folder cannot be written.
-    """
-    make_folder(folder)
-    contents = {
-        "metrics.json": json.dumps(_to_plain(report), indent=2, allow_nan=False) + "\n",
-        "metrics.md": summary(report) + "\n",
-        "per_image.csv": _per_image_csv(report),
-    }
-    for name, text in contents.items():
-        write_file(folder / name, text.encode())
-    return [folder / name for name in contents]
+    """Writes an evaluation's three files into a folder, which is made; returns their paths, see `write_tables`."""
+    return write_tables(folder, _to_plain(report), summary(report), _per_image_csv(report))
 
 
 def _to_plain(report: DenseReport) -> dict[str, Any]:

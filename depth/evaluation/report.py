@@ -103,18 +103,23 @@ def summary(report: Report) -> str:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
+    """Writes an evaluation's three files into a folder, which is made; returns their paths, see `write_tables`."""
+    return write_tables(folder, _to_plain(report), summary(report), _per_image_csv(report))
+
+
+def write_tables(folder: Path, plain: dict[str, Any], text: str, per_image: str) -> list[Path]:
     """Writes metrics.json, metrics.md and per_image.csv into a folder, which is made; returns their paths.
 
-    Raises UserError where the folder cannot be written.
+    Raises UserError where the folder cannot be written, ValueError for a number that is not finite.
     """
     make_folder(folder)
     contents = {
-        "metrics.json": json.dumps(_to_plain(report), indent=2, allow_nan=False) + "\n",
-        "metrics.md": summary(report) + "\n",
-        "per_image.csv": _per_image_csv(report),
+        "metrics.json": json.dumps(plain, indent=2, allow_nan=False) + "\n",
+        "metrics.md": text + "\n",
+        "per_image.csv": per_image,
     }
-    for name, text in contents.items():
-        write_file(folder / name, text.encode())
+    for name, content in contents.items():
+        write_file(folder / name, content.encode())
     return [folder / name for name in contents]
 
 
