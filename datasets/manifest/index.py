@@ -141,6 +141,7 @@ class _Reader:
         self.left_out, self.first_left_out = 0, ""
 
     def add(self, line: int, content: bytes) -> None:
+        """Takes the next line, the header first. Raises UserError, with the line's number, for one that is wrong."""
         try:
             values = parse_json(content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content)
             if self.cameras is None:
@@ -204,6 +205,7 @@ class _Reader:
         return None
 
     def finished(self) -> Index:
+        """The index of all lines. Raises UserError where they name no frame or two frames of one order."""
         if self.cameras is None:
             raise UserError(f"{self.path} is empty: the first line is a header, see docs/MANIFEST.md")
         if not self.sequences:
