@@ -51,11 +51,12 @@ def test_scores_say_what_the_branch_does():
     first = validation.scores()
     names = {"redacted", "regenerated", "regenerated_without_c", "texture", "texture_growth", "gamma_share"}
     assert {name for name in first if "/" in name} == {f"dejavu/{name}" for name in names}
-    assert first["dejavu/regenerated"] == first["dejavu/redacted"] > 0 == first["dejavu/gamma_share"]
+    untouched = pytest.approx(first["dejavu/redacted"], rel=1e-5)  # sums of threads come in any order
+    assert first["dejavu/regenerated"] == untouched and first["dejavu/redacted"] > 0 == first["dejavu/gamma_share"]
     nn.init.normal_(objective.dejavu.crm.to_rgb.weight)
     objective.epoch = 9.0
     second = validation.scores()
-    assert second["dejavu/regenerated"] != second["dejavu/redacted"] == first["dejavu/redacted"]
+    assert second["dejavu/redacted"] == untouched and second["dejavu/regenerated"] != untouched
     assert second["dejavu/gamma_share"] == 1.0
     assert all(p.grad is None for p in objective.parameters())
 
