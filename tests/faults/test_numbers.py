@@ -54,7 +54,11 @@ BRANCH = {f"dejavu/{k}": v for k, v in (BRANCH | {"texture": 0.19, "texture_grow
 
 @pytest.mark.parametrize(
     ("name", "figure", "value"),
-    [("regeneration", "dejavu/regenerated", 0.0101), ("texture", "dejavu/texture", 0.21)],
+    [
+        ("regeneration", "dejavu/regenerated", 0.0101),
+        ("texture", "dejavu/texture", 0.21),
+        ("texture", "dejavu/regenerated_without_c", 0.0139),
+    ],
 )
 def test_a_branch_that_harms_is_told_of_once_it_reaches_the_network(name, figure, value):
     assert raised({"score": 1.0} | BRANCH) == []
