@@ -80,7 +80,7 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
     net = model.net.to(process.device)
     predictions = predict_images(net, tasks, _shown(images.loader, options.eval_split, process), process.device)
     if options.save_predictions:
-        predictions = _stored(predictions, PredictionFolder(folder, images.source.classes, images.source.label_ids))
+        predictions = _stored(predictions, folder, images.source)
     parts = gather_to_main(score_images(tasks, predictions))
     if not process.is_main:
         return None
@@ -136,13 +136,14 @@ def _shown(loader: DataLoader, what: str, process: Process) -> Iterable[list[Lab
     return tqdm(loader, desc=what, unit="batch", leave=False, disable=None if process.is_main else True)
 
 
-def _stored(predictions: Iterable[Predicted], folder: PredictionFolder) -> Iterator[Predicted]:
+def _stored(predictions: Iterable[Predicted], place: Path, source: LabelledFolder) -> Iterator[Predicted]:
     """The predictions, each written as it passes."""
+    folder = PredictionFolder(place, source.classes, source.label_ids)
     for sample, results in predictions:
-        folder.add(sample.name, results)
+        folder.add(source.prediction_name(sample.name), results)
         yield sample, results
     folder.finish()
-    print(f"predictions: {folder.folder}")
+    print(f"predictions: {place}")
 
 
 def _merged(parts: list[tuple[dict[str, Score], list[dict[str, float]]]]) -> tuple[dict[str, Score], list[dict]]:

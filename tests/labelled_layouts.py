@@ -89,3 +89,39 @@ def write_nyud(root: Path, release: str = "npy") -> Path:
             stored = np.rint((normals + 1) * 127.5).astype(np.uint8)
             save(root / "normals" / f"{name}.{release}", normals if release == "npy" else stored)
     return root
+
+
+def write_ade20k(root: Path) -> Path:
+    """Left half other, right half the last class, the flag."""
+    for folder, count in (("training", 2), ("validation", 1)):
+        for k in range(count):
+            stem = f"ADE_{folder}_{k:08d}"
+            save(root / "images" / folder / f"{stem}.jpg", picture(k))
+            save(root / "annotations" / folder / f"{stem}.png", halves(0, 150))
+    rows = [f"{k}\t0.1\t9\t1\tname {k}, other name" for k in range(1, 151)]
+    (root / "objectInfo150.txt").write_text("\n".join(["Idx\tRatio\tTrain\tVal\tName", *rows]) + "\n")
+    return root
+
+
+COCO_CATEGORIES = [
+    {"id": 1, "name": "person", "isthing": 1, "color": [220, 20, 60], "supercategory": "person"},
+    {"id": 200, "name": "rug-merged", "isthing": 0, "color": [250, 141, 255], "supercategory": "furniture-stuff"},
+]
+
+
+def write_coco_panoptic(root: Path) -> Path:
+    """Left half rug, its first column void, right half a person; above there is a crowd of persons."""
+    numbers = halves(70000, 66051, np.int32)
+    numbers[:, 0], numbers[:2, WIDTH // 2 :] = 0, 7
+    colours = np.stack([numbers % 256, numbers // 256 % 256, numbers // 65536], -1).astype(np.uint8)
+    segments = [(70000, 200, 0), (66051, 1, 0), (7, 1, 1)]
+    info = [{"id": n, "category_id": c, "iscrowd": crowd, "bbox": [0, 0, 1, 1], "area": 1} for n, c, crowd in segments]
+    for part, count in (("train", 2), ("val", 1)):
+        names = [f"{k:012d}" for k in range(count)]
+        for name in names:
+            save(root / f"{part}2017" / f"{name}.jpg", picture())
+            save(root / "annotations" / f"panoptic_{part}2017" / f"{name}.png", colours)
+        annotations = [{"image_id": k, "file_name": f"{n}.png", "segments_info": info} for k, n in enumerate(names)]
+        content = {"annotations": annotations, "categories": COCO_CATEGORIES, "images": [], "info": {}}
+        (root / "annotations" / f"panoptic_{part}2017.json").write_text(json.dumps(content))
+    return root

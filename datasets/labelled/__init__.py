@@ -18,6 +18,8 @@ LABELLED: Parts = {
     "kitti_semantics": "datasets.labelled.kitti_semantics:KittiSemantics",
     "vkitti2": "datasets.labelled.virtual_kitti:VirtualKitti",
     "nyud": "datasets.labelled.nyud:Nyud",
+    "ade20k": "datasets.labelled.ade20k:Ade20k",
+    "coco_panoptic": "datasets.labelled.coco_panoptic:CocoPanoptic",
 }
 
 

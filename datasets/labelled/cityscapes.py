@@ -40,6 +40,7 @@ class Cityscapes(LabelledFolder):
     classes = CLASSES
     own_ids = OWN_IDS
     kinds = ("semantics", "instances", "depth")
+    stems = True
     wanted = {"train": 2975, "val": 500}
     download = "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip (cityscapes-dataset.com)"
 

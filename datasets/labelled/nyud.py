@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import colorsys
 from pathlib import Path
 
 import numpy as np
 
 from datasets.core.images import read_image
 from datasets.core.splits import Part
-from datasets.labelled.source import LabelledFolder, find_image, id_table, mapped_ids
+from datasets.labelled.source import LabelledFolder, find_image, id_table, mapped_ids, spread_colours
 from depth.support.files import read_text
 from depth.types import Classes, UserError, reason_of
 
@@ -18,17 +17,13 @@ _NAMES = (
     "pillow mirror floor_mat clothes ceiling books refrigerator television paper towel shower_curtain box whiteboard "
     "person night_stand toilet sink lamp bathtub bag other_structure other_furniture other_prop"
 ).split()
-_COLOURS = tuple(
-    tuple(round(255 * v) for v in colorsys.hsv_to_rgb(k * 0.618 % 1, 0.4 + 0.2 * (k % 3), 0.95 - 0.2 * (k % 4)))
-    for k in range(40)
-)
 _TABLE = id_table(41, {label: label - 1 for label in range(1, 41)})
 
 
 class Nyud(LabelledFolder):
     """<root>/{images,segmentation,depth,normals}/<name> with .jpg or .png images, and gt_sets/{train,val}.txt."""
 
-    classes = Classes(tuple(_NAMES), (False,) * 40, _COLOURS)
+    classes = Classes(tuple(_NAMES), (False,) * 40, spread_colours(40))
     own_ids = tuple(range(1, 41))
     kinds = ("semantics", "depth", "normals")
     wanted = {"train": 795, "val": 654}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -24,9 +25,10 @@ class LabelledFolder:
     for data that is absent or malformed.
     """
 
-    classes: ClassVar[Classes | None] = None
+    classes: Classes | None = None
     kinds: ClassVar[tuple[str, ...]] = ()  # those of KINDS that the set has
-    own_ids: ClassVar[tuple[int, ...]] = ()  # class id -> the set's own; empty: they are the same
+    own_ids: tuple[int, ...] = ()  # class id -> the set's own; empty: they are the same
+    stems: ClassVar[bool] = False  # the last part of a name is unique, and what the set's own tools know an image by
     wanted: ClassVar[dict[str, int]] = {}  # part -> images of the whole set
     download: ClassVar[str] = ""  # where it is to be had, for messages
 
@@ -60,6 +62,10 @@ class LabelledFolder:
     def label_ids(self) -> tuple[int, ...]:
         """The set's own id of each class."""
         return self.own_ids or tuple(range(len(self.classes.names)))
+
+    def prediction_name(self, name: str) -> str:
+        """What the files of an image's predictions are called, without a suffix."""
+        return name.rsplit("/", 1)[-1] if self.stems else name.replace("/", "_").replace(" ", "_")
 
     def labels(self, name: str, kinds: Collection[str]) -> Labels:
         """An image's labels of these kinds. Raises UserError where one is missing, damaged or of another size."""
@@ -124,6 +130,14 @@ def id_table(size: int, classes: dict[int, int]) -> np.ndarray:
     for given, mapped in classes.items():
         table[given] = mapped
     return table
+
+
+def spread_colours(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Colours (R, G, B) for classes that have none, neighbours far apart."""
+    return tuple(
+        tuple(round(255 * v) for v in colorsys.hsv_to_rgb(k * 0.618 % 1, 0.4 + 0.2 * (k % 3), 0.95 - 0.2 * (k % 4)))
+        for k in range(count)
+    )
 
 
 def find_image(stem: Path, suffixes: Sequence[str] = (".png", ".jpg", ".jpeg")) -> Path:

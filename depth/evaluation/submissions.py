@@ -34,16 +34,16 @@ class PredictionFolder:
         self.label_ids = np.array(label_ids)
         self.annotations: list[dict[str, Any]] = []
 
-    def add(self, name: str, results: Mapping[str, np.ndarray]) -> None:
-        """An image's results; slashes and blanks in its name become underscores."""
-        stem = name.replace("/", "_").replace(" ", "_")
+    def add(self, stem: str, results: Mapping[str, np.ndarray]) -> None:
+        """An image's results, in files of this name. COCO's images are called by numbers, and known by them."""
         if "semantics" in results:
             self._png("semantics", stem, self.label_ids[results["semantics"]].astype(np.uint8))
         if "panoptic" in results:
             numbers, segments = coco_segments(results["panoptic"], self.label_ids)
             colours = np.stack([numbers & 255, numbers >> 8 & 255, numbers >> 16], -1).astype(np.uint8)
             self._png("panoptic", stem, colours[..., ::-1])
-            self.annotations.append({"image_id": stem, "file_name": f"{stem}.png", "segments_info": segments})
+            image_id = int(stem) if stem.isdecimal() else stem
+            self.annotations.append({"image_id": image_id, "file_name": f"{stem}.png", "segments_info": segments})
 
     def finish(self) -> None:
         """Writes panoptic.json where there are panoptic results."""

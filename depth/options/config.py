@@ -128,7 +128,10 @@ _LABELLED_WORLD = {
     "network": {"initial_disparity": 0.05, "initial_forward": 0.06},
     "train": {"batch_size": 8, "num_epochs": 16, "learning_rate": 1e-3},
 }
-_LABELLED_SIZES = {"camvid": (352, 480), "cityscapes": (512, 1024), "nyud": (416, 544)}
+_LABELLED_SIZES = {
+    "camvid": (352, 480), "cityscapes": (512, 1024), "nyud": (416, 544), "ade20k": (480, 640),
+    "coco_panoptic": (480, 640),
+}  # fmt: skip
 _LABELLED: dict[str, dict[str, Any]] = {
     "network": {"initial_forward": 0.0},
     "train": {"batch_size": 8, "num_epochs": 60, "learning_rate": 3e-4},

@@ -7,7 +7,8 @@ from typing import Literal
 
 from depth.options.fields import Integer, Number, Text, check
 
-LABELLED_DATASETS = ("camvid", "cityscapes", "kitti_semantics", "vkitti2", "nyud")  # without video
+# Without video.
+LABELLED_DATASETS = ("camvid", "cityscapes", "kitti_semantics", "vkitti2", "nyud", "ade20k", "coco_panoptic")
 
 
 @dataclass(frozen=True)

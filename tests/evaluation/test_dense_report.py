@@ -95,12 +95,14 @@ def test_coco_segments_by_hand():
 def test_stored_predictions_are_read_back(tmp_path):
     folder = PredictionFolder(tmp_path, CLASSES, (7, 8, 26))
     ids = np.array([[0, 2001, 2001], [VOID, 2002, 2001]])
-    folder.add("val/aachen/x_1", {"semantics": np.array([[0, 2, 2], [1, 2, 2]], np.uint8), "panoptic": ids})
+    folder.add("x_1", {"semantics": np.array([[0, 2, 2], [1, 2, 2]], np.uint8), "panoptic": ids})
+    folder.add("000000000139", {"panoptic": ids})
     folder.finish()
-    stored = cv2.imread(str(tmp_path / "semantics" / "val_aachen_x_1.png"), cv2.IMREAD_UNCHANGED)
+    stored = cv2.imread(str(tmp_path / "semantics" / "x_1.png"), cv2.IMREAD_UNCHANGED)
     assert stored.tolist() == [[7, 26, 26], [8, 26, 26]]
-    colours = cv2.imread(str(tmp_path / "panoptic" / "val_aachen_x_1.png"))[..., ::-1].astype(int)
+    colours = cv2.imread(str(tmp_path / "panoptic" / "x_1.png"))[..., ::-1].astype(int)
     assert (colours @ [1, 256, 65536]).tolist() == [[1, 2, 2], [0, 3, 2]]
     content = json.loads((tmp_path / "panoptic.json").read_text())
-    assert content["annotations"][0]["file_name"] == "val_aachen_x_1.png"
+    assert [each["image_id"] for each in content["annotations"]] == ["x_1", 139]  # COCO's ids are numbers
+    assert content["annotations"][0]["file_name"] == "x_1.png"
     assert content["categories"][2] == {"id": 26, "name": "car", "isthing": 1}

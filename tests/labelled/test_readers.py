@@ -18,6 +18,8 @@ WRITERS = {
     "kitti_semantics": mini.write_kitti_semantics,
     "vkitti2": mini.write_virtual_kitti,
     "nyud": mini.write_nyud,
+    "ade20k": mini.write_ade20k,
+    "coco_panoptic": mini.write_coco_panoptic,
 }
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
@@ -35,6 +37,7 @@ def test_miniature(tmp_path, dataset):
         known = labels.semantics[labels.semantics != IGNORE]
         assert known.size and known.max() < len(source.classes.names)
     assert not set(source.images("train")) & set(source.images("val"))
+    assert {"/", " "}.isdisjoint(source.prediction_name(names[0]))
     sample = LabelledImages(source, names, source.kinds, 64, 96)[0]
     assert sample.image.shape == (3, 64, 96) and sample.labels.semantics.shape == (12, 16)
 
@@ -59,6 +62,13 @@ def test_cityscapes_values(tmp_path):
     assert labels.instances[0, 15] == 0 and labels.instances[5, 0] == 0
     assert labels.depth[0, 15] == pytest.approx(44) and labels.depth[0, 0] == 0
     assert sum(source.classes.things) == 8
+
+
+def test_predictions_are_called_as_tools_look_for_them(tmp_path):
+    source, name, _ = first("cityscapes", tmp_path / "a")
+    assert source.prediction_name(name) == "aachen_000000_000019"
+    source, name, _ = first("vkitti2", tmp_path / "b")
+    assert source.prediction_name(name) == "Scene01_clone_00000"
 
 
 def test_kitti_semantics_values(tmp_path):
@@ -98,6 +108,7 @@ BAD_IDS = {
     "cityscapes": ("semantics", halves(7, 34), "holds the id 34; Cityscapes' label ids go up to 33"),
     "kitti_semantics": ("semantics", halves(7, 99), "holds the id 99"),
     "nyud": ("semantics", halves(1, 41), "holds the id 41; NYUD's labels go up to 40"),
+    "ade20k": ("semantics", halves(1, 151), "holds the id 151; ADE20K's ids go up to 150"),
 }
 
 
