@@ -1,4 +1,4 @@
-"""How fast it is on this machine: loader, training step, evaluation, inference.
+"""How fast it is on this machine: loader, training step, evaluation, inference, labelled tasks.
 
     python benchmarks/throughput.py
     python benchmarks/throughput.py --quick
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -23,22 +23,23 @@ if str(ROOT) not in sys.path:  # started as a file, the repository's root is not
     sys.path.insert(0, str(ROOT))
 
 from benchmarks.record import write_record  # noqa: E402
-from benchmarks.timings import limits, loading, scoring, steps  # noqa: E402
+from benchmarks.timings import limits, loading, scoring, steps, tasks  # noqa: E402
 from benchmarks.timings.timing import Row, markdown  # noqa: E402
 from depth.options.fields import Integer, Text, check  # noqa: E402
 from depth.runs.run_folder import versions  # noqa: E402
 from depth.support.cli import parse, run  # noqa: E402
 from depth.support.distributed import choose_device  # noqa: E402
 
-Part = Literal["limits", "loader", "step", "end_to_end", "evaluation", "inference"]
+Part = Literal["limits", "loader", "step", "end_to_end", "evaluation", "inference", "tasks"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True)
 class ThroughputOptions:
     """What is measured, and how."""
 
-    parts: tuple[Part, ...] = ("limits", "loader", "step", "end_to_end", "evaluation", "inference")
-    """What is measured."""
+    parts: tuple[Part, ...] = PARTS
+    """What is measured. The record of some has their names, beside that of all."""
     device: Text = None
     """cuda, cuda:1 or cpu. Default: cuda if there is one."""
     threads: Integer = None
@@ -103,7 +104,9 @@ def main() -> None:
     }
     if gpu:
         record["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
-    base = Path(options.out) / f"throughput_{_plain(record['versions']['machine'])}{'_quick' if options.quick else ''}"
+    chosen = "" if set(options.parts) == set(PARTS) else f"_{'_'.join(options.parts)}"
+    name = f"throughput_{_plain(record['versions']['machine'])}{chosen}{'_quick' if options.quick else ''}"
+    base = Path(options.out) / name
     write_record(base, record, markdown(rows) + "\n")
     if options.profile:
         _profile(machine, base)
@@ -139,6 +142,8 @@ def measure_all(options: ThroughputOptions, machine: steps.Machine) -> list[Row]
         add(scoring.scoring_rows(options.images // (4 if options.quick else 1) or 1, seconds))
     if "inference" in options.parts:
         add(steps.inference_rows(machine, seconds))
+    if "tasks" in options.parts:
+        add(tasks.task_rows(machine, tasks.QUICK if options.quick else tasks.ALL, seconds))
     return rows
 
 

@@ -49,6 +49,8 @@ def test_the_command_writes_its_record(tmp_path):
         "end to end",
         "evaluation",
         "inference",
+        "tasks, depth from labels",
+        "tasks, four tasks",
     ):
         assert any(name.startswith(part) for name in names), part
     assert all(row["rate"] > 0 and row["slowest"] <= row["rate"] <= row["fastest"] for row in record["rows"])
