@@ -9,6 +9,9 @@ from contextlib import contextmanager
 
 import cv2
 
+_LEVELS = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the two functions in cv2 itself, and no names for levels
+_SILENT = 0
+
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
@@ -17,11 +20,11 @@ def quiet_opencv() -> Iterator[None]:
     FFmpeg reads its level once, where a process opens its first video to read: before that it must be set.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's "quiet"
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = _LEVELS.setLogLevel(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _LEVELS.setLogLevel(level)
 
 
 @contextmanager
