@@ -29,7 +29,7 @@ def main() -> None:
     options = parse(PageOptions, __doc__)
     with tempfile.TemporaryDirectory(prefix="dejavu-depth-page-") as folder:
         server = page_server(options, Path(folder))
-        print(f"model: {server.model.place}, on {server.model.device}")
+        print(f"model: {server.model.place}, {server.model.checkpoint}, on {server.model.device}")
         print(f"page: http://{ADDRESS}:{server.server_port} (this machine alone); Ctrl-C ends it", flush=True)
         server.serve_forever()
 
@@ -37,7 +37,7 @@ def main() -> None:
 def page_server(options: PageOptions, folder: Path) -> PageServer:
     """The server, which answers once `serve_forever` is called. `folder` holds a file while it is read."""
     place = Path(options.checkpoint) if options.checkpoint else newest_run(Path(options.log_dir))
-    model = PageModel(place, choose_device(options.device))
+    model = PageModel(place, choose_device(options.device), options.checkpoint_choice)
     read = partial(read_frames, count=options.max_frames)
     return PageServer(options.port, model, read, round(options.max_megabytes * 1e6), folder)
 

@@ -73,7 +73,7 @@ class Loaded:
 def main() -> None:
     """Predicts everything that was given and writes the files. Raises UserError for bad input."""
     options = parse(PredictOptions, __doc__)
-    if holds_tasks(model_place(options.checkpoint, options.log_dir)):
+    if holds_tasks(model_place(options.checkpoint, options.log_dir), options.checkpoint_choice):
         print(predict_tasks(_clips(options.inputs), options))
         return
     with StopSignal() as stop:

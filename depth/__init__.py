@@ -32,8 +32,10 @@ def load_model(
     return load(path, device, scale, checkpoint_choice)
 
 
-def load_tasks(path: str | os.PathLike[str], device: str | None = None) -> TaskModel:
+def load_tasks(
+    path: str | os.PathLike[str], device: str | None = None, checkpoint_choice: Literal["last", "best"] = "last"
+) -> TaskModel:
     """A trained network of several tasks; see `depth.prediction.tasks.load_tasks`, which this calls."""
     from depth.prediction.tasks import load_tasks as load
 
-    return load(path, device)
+    return load(path, device, checkpoint_choice)

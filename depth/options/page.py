@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depth.options.fields import Text, check
+from depth.options.fields import CheckpointChoice, Text, check
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,9 @@ class PageOptions:
 
     checkpoint: Text = None
     """A run, a checkpoint file, or an original Monodepth2 folder. Default: the newest run in --log_dir."""
+    checkpoint_choice: CheckpointChoice = "last"
+    """Which of a run's checkpoints: the last, or the best on validation. The regeneration module is the last one's in
+    both cases: nothing else holds it."""
     log_dir: str = "runs"
     """Folder of the runs."""
     port: int = 7860

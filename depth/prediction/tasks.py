@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -25,17 +25,20 @@ from depth.types import UserError
 _JPEG_QUALITY = 95
 
 
-def load_tasks(path: str | os.PathLike[str], device: str | None = None) -> TaskModel:
+def load_tasks(
+    path: str | os.PathLike[str], device: str | None = None, checkpoint_choice: Literal["last", "best"] = "last"
+) -> TaskModel:
     """A trained network of several tasks, ready to predict.
 
     Args:
         path: a run's folder or a checkpoint file.
         device: cuda, cuda:1 or cpu; default: cuda if there is one.
+        checkpoint_choice: which of a run's checkpoints, the last or the best on validation.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, of depth from video alone, or the device is not there.
+        UserError: there is no such checkpoint, it is damaged, of depth from video alone, or the device is not there.
     """
-    return TaskModel(load_dense(Path(path).expanduser()), choose_device(device))
+    return TaskModel(load_dense(Path(path).expanduser(), checkpoint_choice), choose_device(device))
 
 
 class TaskModel:
@@ -103,7 +106,8 @@ def predict_tasks(clips: Sequence[Clip], options: PredictOptions) -> str:
     idle = [name for name in depth_only if getattr(options, name)]
     if idle:
         raise UserError(f"--{' --'.join(idle)} is for depth from video; this model predicts several tasks")
-    model, count = load_tasks(model_place(options.checkpoint, options.log_dir), options.device), 0
+    place, count = model_place(options.checkpoint, options.log_dir), 0
+    model = load_tasks(place, options.device, options.checkpoint_choice)
     for clip in clips:
         single = clip.kind == "image"
         folder = Path(options.out) if single else Path(options.out) / clip.name

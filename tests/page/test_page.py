@@ -22,12 +22,13 @@ from depth.options.train import TrainOptions
 from depth.prediction.api import load_model
 from depth.support.distributed import Process
 from tests.clip_maker import drive, write_video
-from tests.tiny_run import save_run
+from tests.tiny_run import add_best, save_run
 from train import train
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on the path")
 HEIGHT, WIDTH = 60, 100
+CHOICES = ("last", "best")
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,20 @@ def test_a_model_without_the_branch_says_so(tmp_path, picture):
         assert status == 400 and "trained without DejaVu" in said["error"]
     finally:
         server.shutdown()
+
+
+def test_the_best_checkpoint_where_asked(tmp_path, picture):
+    run = save_run(tmp_path / "run")
+    add_best(run)
+    models = {choice: page_server(PageOptions(str(run), choice, port=0, device="cpu"), tmp_path) for choice in CHOICES}
+    image = cv2.imdecode(np.fromfile(str(picture), np.uint8), 1)
+    for choice, server in models.items():
+        expected = load_model(run, device="cpu", checkpoint_choice=choice).predict(image).depth
+        np.testing.assert_allclose(server.model.look(image).depth, expected, rtol=1e-5)
+        assert str(server.model.checkpoint).startswith(f"{choice} checkpoint after")
+        server.server_close()
+    last, best = (server.model.look(image).depth for server in models.values())
+    assert np.abs(last - best).max() > 1e-3
 
 
 def test_inference_never_holds_the_module(run_folder):

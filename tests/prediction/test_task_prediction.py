@@ -1,6 +1,7 @@
 """Networks of several tasks beyond training: Python API, predict.py's files, exports, depth for other commands."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from depth.dense.building import load_dense, load_depth
 from depth.options.predict import ExportOptions, PredictOptions
 from depth.prediction.export import export
 from depth.prediction.tasks import predict_tasks
-from depth.runs.checkpoint import save_checkpoint
+from depth.runs.checkpoint import load_checkpoint, save_checkpoint
 from depth.tasks.depth import Depth
 from depth.types import UserError
 from tests.dense_samples import ALL, CLASSES, dense_config, dense_objective
@@ -57,6 +58,30 @@ def test_api(run, photo):
     assert model.classes.names == CLASSES.names and results["semantics"].max() < 3
     again = model.predict(cv2.imread(str(photo))[..., ::-1])
     assert all((again[name] == results[name]).all() for name in ALL)
+
+
+def test_the_best_checkpoint_where_asked(run, photo, tmp_path):
+    """best.pt beside last.pt, with other weights: the API and predict.py take it, and nothing takes it unasked."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    state = load_checkpoint(folder / "checkpoints" / "last.pt")
+    dense = state["networks"]["dense"]
+    state["networks"]["dense"] = {name: 1.1 * v if v.is_floating_point() else v for name, v in dense.items()}
+    save_checkpoint(folder / "checkpoints" / "best.pt", state | {"chosen_by": "lowest toy score"})
+    depths = {"unasked": depth.load_tasks(folder, "cpu").predict(photo)["depth"]}
+    for choice in ("last", "best"):
+        depths[choice] = depth.load_tasks(folder, "cpu", checkpoint_choice=choice).predict(photo)["depth"]
+        out = tmp_path / choice
+        options = PredictOptions((str(photo),), str(folder), choice, out=str(out), device="cpu")
+        predict_tasks(find_pictures(options.inputs), options)
+        assert json.loads((out / "street.json").read_text())["model"].endswith(f"{choice}.pt")
+    assert (depths["unasked"] == depths["last"]).all()
+    assert np.abs(depths["best"] - depths["last"]).max() > 1e-3
+    # predict.py itself asks what kind of model it is before anything else; a run may hold best.pt alone.
+    (folder / "checkpoints" / "last.pt").unlink()
+    command = [photo, "--checkpoint", folder, "--checkpoint_choice", "best", "--out", tmp_path / "alone"]
+    said = subprocess.run([sys.executable, ROOT / "predict.py", *command], capture_output=True, text=True, check=True)
+    assert "1 frames: depth, semantics, normals, panoptic" in said.stdout
 
 
 def test_files_say_what_they_hold(run, photo, tmp_path):

@@ -42,23 +42,26 @@ class Seen:
 class PageModel:
     """A run, a checkpoint or an original folder, for the page. Raises UserError where it cannot be loaded.
 
-    The regeneration module is taken from the training's checkpoint, where there is one; inference never loads it.
+    `choice`: which of a run's checkpoints, "last" or "best". The regeneration module is taken from the training's
+    checkpoint, where there is one; inference never loads it.
     """
 
-    def __init__(self, place: Path, device: torch.device) -> None:
+    def __init__(self, place: Path, device: torch.device, choice: str = "last") -> None:
         if not place.exists():
             raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
         self.place, self.device = place, device
         original = place.is_dir() and is_monodepth2_folder(place)
-        self.state = {} if original else load_checkpoint(find_checkpoint(place))
+        self.state = {} if original else load_checkpoint(find_checkpoint(place, choice))
         self.config = None if original else config_of(self.state, place)
         if self.config is not None and self.config.tasks.labelled:
-            dense = load_dense(place)
+            dense = load_dense(place, choice)
+            self.checkpoint = dense.checkpoint
             self.tasks, self.net = dense.tasks, dense.net.to(device)
             self.depth: DepthModel | None = None
             self.height, self.width = dense.height, dense.width
         else:
-            self.tasks, self.depth = {}, DepthModel(load_trained(place), device)
+            self.tasks, self.depth = {}, DepthModel(load_trained(place, choice), device)
+            self.checkpoint = self.depth.trained.checkpoint
             self.net = self.depth.depth_net
             self.height, self.width = self.depth.height, self.depth.width
         self._branch: Any = None
