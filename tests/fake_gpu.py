@@ -41,10 +41,16 @@ def raw_batch() -> RawBatch:
     return RawBatch(frames, intrinsics, torch.eye(4).expand(2, 4, 4), flip, jitter, (-1, 1), ("a", "b"))
 
 
+def made(config: Config) -> tuple[nn.Module, FrameBatch]:
+    """An objective in training, and a batch for it."""
+    return build_objective(config).train(), prepare(raw_batch(), "cpu")
+
+
 @contextmanager
-def pretended_gpu(config: Config, bfloat16: bool = False) -> Iterator[tuple[nn.Module, FrameBatch]]:
-    """An objective and a batch that claim to be on a GPU, under autocast there; inside a FakeTensorMode."""
-    batch, objective = prepare(raw_batch(), "cpu"), build_objective(config).train()
+def pretended_gpu(
+    objective: nn.Module, batch: FrameBatch, bfloat16: bool = False
+) -> Iterator[tuple[nn.Module, FrameBatch]]:
+    """The objective and the batch as if they were on a GPU, under autocast there; inside a FakeTensorMode."""
     with FakeTensorMode(), patch.object(dct, "_low_block", _block_on_gpu), _gpu_autocast(bfloat16):
         for module in objective.modules():
             for held in (module._parameters, module._buffers):

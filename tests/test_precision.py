@@ -6,6 +6,7 @@ A backward pass there needs a GPU, so its graph stands for it: a node of autogra
 
 import re
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -13,11 +14,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from datasets.core.augment import prepare
-from depth.build import build_objective
 from depth.geometry import invert_transform
 from depth.training.monitor import step_pictures, step_statistics
-from tests.fake_gpu import VARIANTS, configuration, pretended_gpu, raw_batch
+from tests.dense_samples import ALL, dense_objective, labelled_batch
+from tests.fake_gpu import VARIANTS, configuration, made, pretended_gpu
 
 REDUCED = (torch.bfloat16, torch.float16)
 NETWORKS = ("depth/networks/", "depth/dejavu/attention.py")
@@ -91,10 +91,25 @@ def reduced_nodes(loss):
     return found
 
 
-@pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
-def test_a_step_on_a_cpu(variant):
-    objective = build_objective(configuration(**variant)).train()
-    batch = prepare(raw_batch(), "cpu")
+def several_tasks(*tasks, dejavu=None, offsets=(), **options):
+    return dense_objective(tasks, dejavu, **options).train(), labelled_batch(offsets)
+
+
+OBJECTIVES = {
+    **{name: partial(made, configuration(**variant)) for name, variant in VARIANTS.items()},
+    "panoptic": partial(several_tasks, *ALL, depth_from="labels", depth_loss="berhu", semantics_hardest=0.2),
+    "labels and video": partial(
+        several_tasks, "depth", "semantics", "normals", depth_from="both", depth_loss="log", balance="uncertainty",
+        shared_decoder=True, offsets=(-1, 1), dejavu={"dejavu": True, "lpips_weights": "random", "dejavu_cyclic": 0.1},
+    ),
+}  # fmt: skip
+# How many things there are, panoptic's targets ask the device, and one that is not there has no answer.
+ON_A_GPU = {name: make for name, make in OBJECTIVES.items() if name != "panoptic"}
+
+
+@pytest.mark.parametrize("make", OBJECTIVES.values(), ids=list(OBJECTIVES))
+def test_a_step_on_a_cpu(make):
+    objective, batch = make()
     with Reduced() as watch:
         with Origins(), torch.autocast("cpu", torch.bfloat16):
             output = objective(batch)
@@ -104,12 +119,12 @@ def test_a_step_on_a_cpu(variant):
         forward = watch.outside
         output.loss.backward()
     assert watch.found == set() and reduced_nodes(output.loss) == set()
-    assert watch.inside > 100 and forward > 100 and watch.outside - forward > 100  # it has looked
+    assert watch.inside > 100 and forward > 100 and watch.outside - forward > 50  # it has looked
 
 
-@pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
-def test_a_step_on_a_gpu(variant):
-    with pretended_gpu(configuration(**variant), bfloat16=True) as (objective, batch), Reduced() as watch, Origins():
+@pytest.mark.parametrize("make", ON_A_GPU.values(), ids=list(ON_A_GPU))
+def test_a_step_on_a_gpu(make):
+    with pretended_gpu(*make(), bfloat16=True) as (objective, batch), Reduced() as watch, Origins():
         output = objective(batch)
     assert output.loss.device.type == "cuda" and output.loss.dtype == torch.float32
     assert watch.found == set() and reduced_nodes(output.loss) == set()

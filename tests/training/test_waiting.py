@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from datasets.core.augment import prepare
 from depth.build import build_objective, build_optimizer
 from depth.training.accumulation import backward_in_parts
-from tests.fake_gpu import VARIANTS, configuration, pretended_gpu, raw_batch
+from tests.fake_gpu import VARIANTS, configuration, made, pretended_gpu, raw_batch
 
 READS = {
     "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim",
@@ -53,7 +53,7 @@ class Waits(TorchDispatchMode):
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
 def test_forward_on_a_gpu(variant):
-    with pretended_gpu(configuration(**variant), bfloat16=True) as (objective, batch), Waits() as waits:
+    with pretended_gpu(*made(configuration(**variant)), bfloat16=True) as (objective, batch), Waits() as waits:
         loss = objective(batch).loss
     assert loss.device.type == "cuda" and waits.found == set()
 
