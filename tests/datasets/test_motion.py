@@ -25,20 +25,27 @@ def test_flow_and_parallax_of_a_wall_that_comes_nearer():
     height, width = first.shape
     v, u = np.mgrid[:height, :width]
     expected = np.median(0.04 * np.hypot(u - (width - 1) / 2, v - (height - 1) / 2)) / width
-    assert motion.flow == pytest.approx(expected, rel=0.15)
-    assert motion.parallax == pytest.approx(expected, rel=0.2)  # radial flow is nothing a rotation could explain
+    # DIS was 1.0 % below, and 0.6 and 1.0 % with other textures.
+    assert motion.flow == pytest.approx(expected, rel=0.02)
+    assert motion.parallax == pytest.approx(expected, rel=0.02)  # radial flow is nothing a rotation could explain
 
 
 def test_a_turn_has_flow_without_parallax():
-    motion = measure_motion(*map(small, turn(2, step=0.04)))
-    assert motion.flow == pytest.approx(0.04 * 0.87, rel=0.15)
-    assert motion.parallax < 0.25 * MIN_PARALLAX
+    first, second = map(small, turn(2, step=0.04))
+    motion = measure_motion(first, second)
+    height, width = first.shape
+    v, u = np.mgrid[:height, :width]
+    x, y = ((n - (size - 1) / 2) / (0.87 * width) for n, size in ((u, width), (v, height)))
+    depth = np.cos(0.04) - np.sin(0.04) * x  # of the turned point (x, y, 1)
+    flow = np.hypot((np.cos(0.04) * x + np.sin(0.04)) / depth - x, y / depth - y)
+    assert motion.flow == pytest.approx(0.87 * np.median(flow), rel=0.01)  # DIS was within 0.1 %
+    assert motion.parallax < 0.15 * MIN_PARALLAX  # 0.115 to 0.118 of it, over three textures
     assert not moves(motion)
 
 
 def test_noise_is_no_motion():
     motion = measure_motion(*map(small, stand(2)))
-    assert motion.flow < 0.1 * MIN_PARALLAX
+    assert motion.flow < 0.02 * MIN_PARALLAX  # 0.010 of it, over three seeds
 
 
 def test_without_texture_nothing_is_claimed():
@@ -72,7 +79,8 @@ def test_a_high_frame_rate_is_thinned_and_stays_one_segment():
     found = places(drive(60, zoom=1.04 ** (1 / 6)), fps=60.0)
     assert found[0] is Place.FIRST and set(found[1:]) == {Place.NEXT, Place.DROPPED}
     kept = [i for i, place in enumerate(found) if place is not Place.DROPPED]
-    assert 2 <= np.median(np.diff(kept)) <= 5
+    # A frame's flow is 0.0066 times the median distance from the centre, a third of the width: two reach 0.004.
+    assert np.median(np.diff(kept)) == 2 and set(np.diff(kept)) <= {2, 3}
     assert share_still(found, 60.0) == 0
 
 

@@ -91,7 +91,7 @@ def test_true_depth_explains_the_other_camera_at_the_true_baseline(world, side, 
     assert (baseline < 0).all() == ((side == "l") != mirrored)
     right = photometric(batch, depth, 1.0)
     for wrong in (-1.0, 0.0, 0.7, 1.4):
-        assert right < 0.8 * photometric(batch, depth, wrong), wrong
+        assert right < 0.4 * photometric(batch, depth, wrong), wrong  # 0.10 to 0.34 of it
 
 
 def test_the_depth_range_of_stereo_is_in_metres():
@@ -114,8 +114,8 @@ def test_translations_are_counted_in_the_unit_of_the_depth_range(world):
         with torch.no_grad():
             poses.append(pose_net(torch.linspace(0, 1, 6 * 64 * 96).view(1, 6, 64, 96))[0])
     assert poses[0].abs().min() > 0
-    torch.testing.assert_close(poses[1][:3], poses[0][:3])
-    torch.testing.assert_close(poses[1][3:], 5.4 * poses[0][3:])
+    torch.testing.assert_close(poses[1][:3], poses[0][:3], rtol=1e-5, atol=0)
+    torch.testing.assert_close(poses[1][3:], 5.4 * poses[0][3:], rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("use_stereo", [False, True])
@@ -123,12 +123,14 @@ def test_the_first_motion_is_a_share_of_the_first_depth(world, use_stereo):
     config = config_for(world, frame_ids=(0, -1, 1))
     config = replace(config, network=NetworkOptions(num_layers=18, initial_forward=0.2, initial_disparity=0.1))
     config = resolved(replace(config, data=replace(config.data, use_stereo=use_stereo)))
+    low, high = (0.54, 540.0) if use_stereo else (0.05, 50.0)
+    depth = 1 / (1 / high + (1 / low - 1 / high) * 0.1)  # at the first disparity
     objective = build_objective(config).eval()
     with torch.no_grad():
         pair = torch.linspace(0, 1, 6 * 64 * 96).view(1, 6, 64, 96)
-        disparity = objective.depth_net(pair[:, :3]).disparities[0]
-        depth = disparity_to_depth(disparity, config.network.min_depth, config.network.max_depth).median()
-        assert -objective.pose_net(pair)[0, 5] / depth == pytest.approx(0.2, rel=0.1)
+        # Over six starts the motion was within 0.4 % of its share, the disparity within 4.2 %.
+        assert -objective.pose_net(pair)[0, 5].item() / depth == pytest.approx(0.2, rel=0.01)
+        assert objective.depth_net(pair[:, :3]).disparities[0].median().item() == pytest.approx(0.1, rel=0.08)
 
 
 def test_a_fresh_network_looks_into_the_other_image(world):
