@@ -91,8 +91,5 @@ class Task(ABC):
 
 def nearest(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H,W) at another size (rows, columns): the pixel in which each new one's centre lies."""
-    rows, columns = (
-        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
-        for old, new in zip(ids.shape, size, strict=True)
-    )
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip(ids.shape, size, strict=True))
     return ids[rows[:, None], columns[None]]

@@ -166,7 +166,11 @@ def test_cache_knows_the_lens(tmp_path):
         ({"model": "fisheye"}, "a fisheye camera has"),
         ({"model": "omni"}, '"model" is one of pinhole, fisheye'),
         ({"distortion": [-0.2, 0, 0, 0], "alpha": 2}, '"alpha" is a number from 0 to 1'),
-        ({"distortion": [9000, -9000, 9000, 9000]}, "folds the picture"),
+        (
+            {"distortion": [9000, -9000, 9000, 9000]},
+            "folds the picture: are the coefficients k1 k2 p1 p2 k3 of OpenCV's",
+        ),
+        ({"model": "fisheye", "distortion": [9000, -9000, 9000, 9000]}, "k1 k2 k3 k4 of OpenCV's fisheye model"),
         ({"k1": 0.1}, "unknown entry 'k1'"),
     ],
 )

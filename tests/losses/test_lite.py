@@ -34,6 +34,7 @@ def test_by_hand():
     one[:, 0], one[:, 1] = 3, 4
     other[:, 0], other[:, 1], other[:, 2] = 4, 3, 9
     distance = LiteDistance(TwoMaps())
+    assert not any(module.training for module in distance.modules())  # before anything asks for it
     assert distance(one, other).item() == pytest.approx(0.04)
     assert distance(one, one).item() == 0
 

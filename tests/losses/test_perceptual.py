@@ -1,3 +1,4 @@
+import importlib.util
 import warnings
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def test_unit_distance_by_hand():
     reference = torch.tensor([[0.0, 2.0], [7.0, 0.0]]).view(1, 2, 1, 2)
     weight = torch.tensor([1.0, 2.0])
     torch.testing.assert_close(unit_distance(feature, reference, weight), torch.tensor([0.22]))
+
+
+def test_without_the_package_a_line_says_so(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="the package lpips is not installed; install it with: pip install lpips"):
+        PerceptualLoss("squeeze", "random")
 
 
 def test_unit_distance_gradient():

@@ -8,7 +8,7 @@ from depth.metrics.depth import DepthScore
 
 def test_by_hand():
     score = DepthScore(farthest=80)
-    row = score.add(np.array([[2.0, 4.0, 0.0, 90.0]]), np.array([[3.0, 4.0, 7.0, 1.0]]))
+    row = score.add(np.array([[2.0, 4.0, 0.0, 80.0]]), np.array([[3.0, 4.0, 7.0, 1.0]]))
     assert row["abs_rel"] == pytest.approx(0.25)
     assert row["rmse"] == pytest.approx(np.sqrt(0.5))
     assert row["rmse_log"] == pytest.approx(np.sqrt(np.log(1.5) ** 2 / 2))

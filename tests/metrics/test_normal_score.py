@@ -18,6 +18,11 @@ def test_by_hand():
     assert [row[f"within_{limit}"] for limit in ("11.25", "22.5", "30")] == [pytest.approx(1 / 3)] * 3
 
 
+def test_the_farthest_angle():
+    up = np.array([[[0.0, 0, 1]]])
+    assert NormalScore().add(up, -up)["median_angle"] == pytest.approx(180, abs=0.01)
+
+
 def test_small_angles_are_exact():
     turn = np.radians(1e-4)
     found = angles(np.array([[[0.0, 0, 1]]]), np.array([[[np.sin(turn), 0, np.cos(turn)]]]))

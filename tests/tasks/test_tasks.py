@@ -6,6 +6,7 @@ import torch
 
 from depth.support.parts import constructor_of
 from depth.tasks import TASKS, build_tasks, labels_of
+from depth.tasks.base import nearest
 from depth.training.dense_validation import labels_of as one_image
 from depth.types import LabelMaps
 from tests.dense_samples import CLASSES, labelled_batch, labels
@@ -100,3 +101,8 @@ def test_tasks_bring_what_they_need_and_keep_their_order():
     assert list(build_tasks(["normals", "depth"], classes=CLASSES)) == ["depth", "normals"]
     assert labels_of(["semantics", "panoptic"]) == ("semantics", "instances")
     assert all(constructor_of(TASKS, name, "task").name == name for name in TASKS)
+
+
+def test_ids_at_another_size():
+    """Centres of the new rows lie at 0.25, 0.75, 1.25, 1.75 old ones, those of the columns at 0.75 and 2.25."""
+    assert nearest(np.arange(6).reshape(2, 3), (4, 2)).tolist() == [[0, 2], [0, 2], [3, 5], [3, 5]]
