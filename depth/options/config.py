@@ -189,10 +189,14 @@ def resolved(config: Config) -> Config:
 
 
 def _with_encoders(network: NetworkOptions, dataset: str) -> NetworkOptions:
-    """The record of an older run names its num_layers, and so keeps its ResNets."""
+    """The record of an older run names its num_layers, and so keeps its ResNets.
+
+    The pose network follows a depth encoder that pip pretrains: then nothing is fetched.
+    """
     world = dataset == "synthetic" and network.num_layers is None
     encoder = WORLD_ENCODER if world and network.depth_net == "resnet" and not network.encoder else network.encoder
-    pose_encoder = network.pose_encoder or (WORLD_ENCODER if world else "resnet18")
+    packaged = encoder if encoder and package_of(encoder) else None
+    pose_encoder = network.pose_encoder or packaged or (WORLD_ENCODER if world else "resnet18")
     return replace(network, encoder=encoder, num_layers=network.num_layers or 18, pose_encoder=pose_encoder)
 
 

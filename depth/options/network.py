@@ -34,8 +34,9 @@ class NetworkOptions:
     --weights_init, Monodepth2's name, is the same flag. Default: pretrained (scratch on the embedded world, unless they
     come with pip)."""
     pose_encoder: Text = None
-    """Encoder of the pose network, by the same names. Default: resnet18 (timm/tf_efficientnet_lite0 on the embedded
-    world, unless --num_layers is given)."""
+    """Encoder of the pose network, by the same names. Default: the depth network's where pip pretrains that, so that
+    nothing is fetched; else resnet18 (timm/tf_efficientnet_lite0 on the embedded world, unless --num_layers is
+    given)."""
     pose_encoder_weights: Text = None
     """How the pose network's encoder begins: pretrained, scratch, or a file; weights for one image are spread over two.
     Default: as --encoder_weights where that is given, else by the rule above."""

@@ -51,8 +51,16 @@ def test_a_file_serves_both_networks_only_where_both_have_that_encoder():
     assert started(encoder_weights="r.pth")[:2] == ("r.pth", "r.pth")
     given = started(encoder=LITE, encoder_weights="e.pth", pose_encoder_weights="scratch")
     assert given[:2] == ("e.pth", "scratch")
-    with pytest.raises(UserError, match="--encoder_weights e.pth is for timm.*--pose_encoder_weights how resnet18"):
-        started(encoder=LITE, encoder_weights="e.pth")
+    with pytest.raises(UserError, match="--encoder_weights e.pth is for resnet50: .*--pose_encoder_weights how resnet18"):
+        started(encoder="resnet50", encoder_weights="e.pth")
+
+
+def test_with_an_encoder_that_pip_pretrains_nothing_is_fetched():
+    config = resolved(Config(data=DataOptions(dataset="kitti"), network=NetworkOptions(encoder=LITE)))
+    assert (config.network.pose_encoder, config.network.pose_encoder_weights) == (LITE, "pretrained")
+    assert config.dejavu.perceptual == "lite"
+    other = NetworkOptions(encoder=LITE, pose_encoder="resnet18")
+    assert resolved(Config(data=DataOptions(dataset="kitti"), network=other)).network.pose_encoder == "resnet18"
 
 
 def test_records_of_older_runs_are_read():
