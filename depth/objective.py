@@ -145,7 +145,7 @@ class SelfSupervisedObjective(nn.Module):
             terms = self._image_terms("regeneration", regenerated, batch.target)
             return LossTerms(terms).total(self.weights) if terms else regenerated.new_zeros(())
 
-        prediction = self._condition_of(batch.target)
+        prediction = self.condition_of(batch.target)
         with torch.autocast(batch.target.device.type, enabled=False):  # as the branch is in training
             return diagnose(self.dejavu, batch.target, prediction, self.epoch, loss)
 
@@ -230,13 +230,13 @@ class SelfSupervisedObjective(nn.Module):
             # In float32, since this network, too, passes a gradient on to the image: it is off by a fifth and more in
             # bfloat16.
             with untracked_norms(self.depth_net), torch.autocast(target.device.type, enabled=False):
-                again = self._condition_of(regeneration.regenerated)
+                again = self.condition_of(regeneration.regenerated)
             terms["cyclic"] = cyclic_loss(again, prediction)
         if "text" in self.weights:
             terms["text"] = self.text(regeneration.regenerated, target)
         return terms
 
-    def _condition_of(self, image: Tensor) -> Tensor:
+    def condition_of(self, image: Tensor) -> Tensor:
         """What the branch is given of an image: the finest disparity."""
         return self._predict(image, reconstruct=False).disparities[0]
 

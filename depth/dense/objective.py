@@ -85,7 +85,7 @@ class DenseObjective(SelfSupervisedObjective):
         """C, (B,N,H,W): what the tasks of `conditions` say of it, side by side."""
         return torch.cat([self.tasks[name].condition(outputs) for name in self.conditions], 1)
 
-    def _condition_of(self, image: Tensor) -> Tensor:
+    def condition_of(self, image: Tensor) -> Tensor:
         return self.condition(self.depth_net(image).outputs())
 
     def _balanced(self, terms: Mapping[str, Tensor]) -> Tensor:

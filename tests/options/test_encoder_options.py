@@ -51,7 +51,9 @@ def test_a_file_serves_both_networks_only_where_both_have_that_encoder():
     assert started(encoder_weights="r.pth")[:2] == ("r.pth", "r.pth")
     given = started(encoder=LITE, encoder_weights="e.pth", pose_encoder_weights="scratch")
     assert given[:2] == ("e.pth", "scratch")
-    with pytest.raises(UserError, match="--encoder_weights e.pth is for resnet50: .*--pose_encoder_weights how resnet18"):
+    with pytest.raises(
+        UserError, match="--encoder_weights e.pth is for resnet50: .*--pose_encoder_weights how resnet18"
+    ):
         started(encoder="resnet50", encoder_weights="e.pth")
 
 
