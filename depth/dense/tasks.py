@@ -34,7 +34,8 @@ def build_dense_net(config: Config, tasks: dict[str, Task], encoder_weights: str
     network = config.network
     heads = {name: task.channels for name, task in tasks.items() if name != "depth"}
     encoder = build_encoder(network.depth_encoder, weights=encoder_weights)
-    net = DenseNet(encoder, heads, "depth" in tasks, config.tasks.shared_decoder)
+    normed = [name for name, task in tasks.items() if task.norm]
+    net = DenseNet(encoder, heads, "depth" in tasks, config.tasks.shared_decoder, normed)
     if net.depth_decoder is not None and network.initial_disparity is not None:
         set_initial_disparity(net.depth_decoder, network.initial_disparity)
     return net

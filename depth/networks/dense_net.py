@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,14 +21,15 @@ class TaskDecoder(nn.Module):
     Args:
         encoder_channels: widths of the encoder's five maps, finest first.
         heads: name -> channels.
+        norm: batch norms behind its convolutions.
     """
 
-    def __init__(self, encoder_channels: Sequence[int], heads: Mapping[str, int]) -> None:
+    def __init__(self, encoder_channels: Sequence[int], heads: Mapping[str, int], norm: bool = False) -> None:
         super().__init__()
         inputs = (*CHANNELS[_FINEST + 1 :], encoder_channels[-1])
         skips = encoder_channels[_FINEST - 1 : -1]
         widths = CHANNELS[_FINEST:]
-        self.levels = nn.ModuleList(Level(*each) for each in zip(inputs, skips, widths, strict=True))
+        self.levels = nn.ModuleList(Level(*each, norm) for each in zip(inputs, skips, widths, strict=True))
         self.heads = nn.ModuleDict(
             {name: Float32Conv2d(widths[0], c, 3, padding=1, padding_mode="reflect") for name, c in heads.items()}
         )
@@ -49,15 +50,26 @@ class DenseNet(nn.Module):
         heads: name of a task beside depth -> channels of its head.
         depth: adds depth, a disparity.
         shared_decoder: the tasks beside depth share one decoder, up to their heads.
+        normed: heads whose decoder has batch norms.
     """
 
     def __init__(
-        self, encoder: nn.Module, heads: Mapping[str, int], depth: bool = False, shared_decoder: bool = False
+        self,
+        encoder: nn.Module,
+        heads: Mapping[str, int],
+        depth: bool = False,
+        shared_decoder: bool = False,
+        normed: Collection[str] = frozenset(),
     ) -> None:
         super().__init__()
         self.encoder = encoder
         groups = {"shared": dict(heads)} if shared_decoder and heads else {name: {name: c} for name, c in heads.items()}
-        self.decoders = nn.ModuleDict({name: TaskDecoder(encoder.channels, group) for name, group in groups.items()})
+        self.decoders = nn.ModuleDict(
+            {
+                name: TaskDecoder(encoder.channels, group, norm=any(head in normed for head in group))
+                for name, group in groups.items()
+            }
+        )
         self.depth_decoder = DepthDecoder(encoder.channels) if depth else None
 
     def forward(self, image: Tensor) -> DenseOutput:

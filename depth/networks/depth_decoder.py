@@ -15,19 +15,23 @@ NUM_SCALES = 4
 
 
 class Level(nn.Module):
-    """conv 3x3 + ELU, upsampling to twice the size, skip concatenation, conv 3x3 + ELU."""
+    """conv 3x3 + ELU, upsampling to twice the size, skip concatenation, conv 3x3 + ELU.
 
-    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+    norm: batch norms behind both convolutions; Monodepth2 has none.
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int, norm: bool = False) -> None:
         super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(out_channels) if norm else nn.Identity() for _ in range(2))
         self.enter = nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
         self.merge = nn.Conv2d(out_channels + skip_channels, out_channels, 3, padding=1, padding_mode="reflect")
 
     def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
-        features = F.elu(self.enter(features), inplace=True)
+        features = F.elu(self.norms[0](self.enter(features)), inplace=True)
         features = F.interpolate(features, scale_factor=2.0, mode="nearest")
         if skip is not None:
             features = torch.cat((features, skip), dim=1)
-        return F.elu(self.merge(features), inplace=True)
+        return F.elu(self.norms[1](self.merge(features)), inplace=True)
 
 
 class DepthDecoder(nn.Module):

@@ -126,7 +126,7 @@ _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 _LABELLED_WORLD = {
     "data": {"height": 128, "width": 416},
     "network": {"initial_disparity": 0.05, "initial_forward": 0.06},
-    "train": {"batch_size": 8, "num_epochs": 16, "learning_rate": 1e-3},
+    "train": {"batch_size": 8, "num_epochs": 8, "learning_rate": 1e-3},
 }
 _LABELLED_SIZES = {
     "camvid": (352, 480), "cityscapes": (512, 1024), "nyud": (416, 544), "ade20k": (480, 640),

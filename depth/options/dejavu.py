@@ -43,8 +43,8 @@ class DejaVuOptions:
     modules and residual."""
     dejavu_condition: Literal["prediction", "detached", "none"] = "prediction"
     """What the module sees of the disparity; detached and none are controls."""
-    dejavu_weight: float = 0.1
-    """gamma, the weight of the whole branch."""
+    dejavu_weight: float = 0.01
+    """gamma, the weight of the whole branch. At ten times as much the image's texture is written into the disparity."""
     dejavu_warmup: Number = None
     """Epochs in which the module learns alone, on a disparity without gradient. Default: an eighth of --num_epochs;
     0 with the paper's modules and residual."""
@@ -52,7 +52,7 @@ class DejaVuOptions:
     """Epochs after them over which gamma, for the depth network, grows to its full value. Default: as the warm-up."""
     dejavu_mse: float = 1.0
     """alpha, the weight of the squared error inside the branch."""
-    dejavu_lpips: float = 0.1
+    dejavu_lpips: float = 0.03
     """beta, the weight of the perceptual distance inside the branch."""
     perceptual: Annotated[
         Literal["lpips", "lite"] | None, tyro.conf.arg(metavar="{lpips,lite}", help_behavior_hint="")

@@ -40,6 +40,7 @@ class Task(ABC):
     higher_is_better: ClassVar[bool]
     meaning: ClassVar[str]  # of the numbers that `stored` gives
     export_meaning: ClassVar[str]  # of what `exported` gives
+    norm: ClassVar[bool] = False  # whether its decoder has batch norms
     channels: int  # of the head
     condition_channels: int  # of what the regeneration module sees
 

@@ -16,7 +16,7 @@ def test_targets_by_hand():
     instances[0, 2:5, 1:4] = 1  # centre (3, 2)
     heatmap, offsets = panoptic_targets(instances)
     assert heatmap[0, 0, 3, 2] == 1 and heatmap.max() == 1
-    assert heatmap[0, 0, 3, 4] == pytest.approx(np.exp(-4 / 8))  # sigma is 2 pixels, the least
+    assert heatmap[0, 0, 3, 4] == pytest.approx(np.exp(-4 / 32))  # sigma is 4 pixels, the least
     assert offsets[0, :, 2, 1].tolist() == [1, 1] and offsets[0, :, 4, 3].tolist() == [-1, -1]
     assert offsets[0, :, 6, 6].tolist() == [0, 0]
 
