@@ -129,3 +129,11 @@ def test_auto_edit_follows_the_tasks():
         assert dense_config(tasks).dejavu.edit == edit
     assert dense_config(ALL, dejavu_tasks=("normals",)).dejavu.edit == "spectral"
     assert len(CLASSES.names) == 3
+
+
+@pytest.mark.parametrize(("shared", "normed"), [(False, {"panoptic"}), (True, {"shared"})])
+def test_the_decoder_of_the_offsets_has_norms(shared, normed):
+    """See tests/networks/test_task_decoder.py for what becomes of it without."""
+    decoders = dense_objective(depth_from="labels", shared_decoder=shared).depth_net.decoders
+    kinds = {name: [isinstance(m, torch.nn.BatchNorm2d) for m in each.modules()] for name, each in decoders.items()}
+    assert {name for name, found in kinds.items() if any(found)} == normed
