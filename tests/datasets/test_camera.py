@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datasets.core.frames import resize_view
-from datasets.core.intrinsics import read_intrinsics
+from datasets.core.intrinsics import camera_of, read_intrinsics
 from datasets.footage.camera import CameraChoice, PinholeCamera, camera_from_fov, doubts, write_camera
 from depth.types import UserError
 
@@ -70,3 +70,31 @@ def test_doubts():
     assert "field of view" in doubts(camera_from_fov(160, 640, 480).matrix, 640, 480)[0]
     oblong = np.array([[500, 0, 320], [0, 300, 240], [0, 0, 1.0]])
     assert any("oblong" in doubt for doubt in doubts(oblong, 640, 480))
+
+
+PIXELS = {"fx": 500, "fy": 510, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"fx": -500}, "fx -500 and fy 510 are not focal lengths in pixels"),
+        ({"fy": 0}, "fx 500 and fy 0 are not focal lengths in pixels"),
+        ({"cx": 0.5}, "a centre of 0.5, 239.5 lies within the first pixel"),
+        ({"cy": 0.5}, "a centre of 319.5, 0.5 lies within the first pixel"),
+        ({"cx": 0, "cy": -1}, "a centre of 0, -1 lies within the first pixel"),
+        ({"width": 0}, "width 0 and height 480 are not an image's size"),
+        ({"fy": 500 * 5}, "too different for one lens"),
+        ({"cx": 1281}, "lies far outside"),
+        ({"cy": -481}, "lies far outside"),
+    ],
+)
+def test_numbers_that_cannot_be_pixels(change, said):
+    with pytest.raises(UserError, match="camera.json: ") as raised:
+        camera_of(PIXELS | change, "camera.json")
+    assert said in str(raised.value)
+
+
+def test_numbers_that_can_be_pixels():
+    assert camera_of(PIXELS | {"cx": 1, "cy": 200}, "x").matrix[0, 2] == 1
+    assert camera_of({"fx": 1, "fy": 1, "cx": 0, "cy": 0, "width": 1, "height": 1}, "x").width == 1

@@ -4,6 +4,7 @@ import cv2
 import pytest
 
 from datasets.footage.media import find_pictures
+from tests.clip_maker import drive, write_video
 from tests.prediction.noise import noise_folder, noise_picture
 
 
@@ -38,3 +39,8 @@ def test_a_glob_is_called_after_its_folder(tmp_path, monkeypatch, patterns, name
         noise_folder(tmp_path / "clips" / name, ((4, 4),))
     monkeypatch.chdir(tmp_path / "clips")
     assert [clip.name for clip in find_pictures(patterns)] == names
+
+
+def test_a_videos_frames_are_counted_before_they_are_read(tmp_path):
+    (clip,) = find_pictures([str(write_video(tmp_path / "clip.mp4", drive(9)))])
+    assert clip.count == 9 and len(list(clip.frames())) == 9 and clip.notes == []

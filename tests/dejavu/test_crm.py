@@ -144,3 +144,11 @@ def test_learns_to_copy_what_it_sees(name):
         optimiser.step()
     variance = redacted.var((0, 2, 3)).mean()
     assert loss < 0.3 * variance
+
+
+def test_additive_does_not_see_a_predictions_mean():
+    redacted, prediction = pair(2)
+    crm = started(AdditiveCRM(2))
+    shifted = prediction + torch.tensor([0.7, -3.0]).view(1, 2, 1, 1)
+    torch.testing.assert_close(crm(redacted, shifted), crm(redacted, prediction), rtol=0, atol=1e-4)
+    assert (crm(redacted, 2 * prediction) - crm(redacted, prediction)).abs().max() > 0.01

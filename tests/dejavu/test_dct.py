@@ -112,3 +112,9 @@ def test_counts_without_a_tensor_agree_with_the_radius(length):
     along = radius(length, length)[0]
     for high in [0.02, 0.08, 0.35, *(i / length / 2**0.5 for i in range(length)), *along.tolist()]:
         assert _count_below(high, length) == int((along < high).sum())
+
+
+def test_the_whole_band_is_the_image():
+    image = torch.rand(1, 3, 8, 12)
+    assert torch.equal(keep_band(image, 0.0, 1.0), image)
+    assert not stop_band(image, 0.0, 1.0).any()
