@@ -57,7 +57,7 @@ BRANCH = {f"dejavu/{k}": v for k, v in (BRANCH | {"texture": 0.19, "texture_grow
     [
         ("regeneration", "dejavu/regenerated", 0.0101),
         ("texture", "dejavu/texture", 0.21),
-        ("texture", "dejavu/regenerated_without_c", 0.0139),
+        ("texture", "dejavu/regenerated_without_c", 0.0151),
     ],
 )
 def test_a_branch_that_harms_is_told_of_once_it_reaches_the_network(name, figure, value):
@@ -69,6 +69,7 @@ def test_a_branch_that_harms_is_told_of_once_it_reaches_the_network(name, figure
 def test_texture_that_shrinks_and_a_frame_without_redaction_are_no_alarm():
     assert raised(BRANCH | {"dejavu/texture": 0.5, "dejavu/texture_growth": 0.0}) == []
     assert raised(BRANCH | {"dejavu/redacted": 0.0}) == []
+    assert raised(BRANCH | {"dejavu/regenerated_without_c": 0.02, "dejavu/texture": 0.04}) == []
 
 
 def test_validations_without_a_branch_raise_nothing():
