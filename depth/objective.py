@@ -27,7 +27,7 @@ from depth.losses.fused import reprojection_loss
 from depth.losses.lite import LiteDistance
 from depth.losses.metric import sparse_depth_error, speed_error
 from depth.losses.perceptual import PerceptualLoss
-from depth.losses.photometric import pixel_weights
+from depth.losses.photometric import beside_mask, pixel_weights, split_mask
 from depth.losses.smoothness import edge_aware_smoothness
 from depth.types import DepthOutput, FrameBatch, Known, LossTerms, Regeneration, StepOutput
 
@@ -61,8 +61,7 @@ class SelfSupervisedObjective(nn.Module):
         text: frozen CLIP; needed where `text` has a weight.
 
     Attributes:
-        epoch: how far the training is, in epochs and parts of one; whoever trains sets it before a step. The
-            branch's warm-up and ramp go by it, and nothing else.
+        epoch: how far the training is, in epochs and parts of one, set before a step; the branch's schedule goes by it.
     """
 
     def __init__(
@@ -113,7 +112,8 @@ class SelfSupervisedObjective(nn.Module):
             disparities = [output.disparities[scale].float() for scale in self.options.scales]
             depth = self._full_resolution_depth(disparities, batch.target.shape[-2:])
             camera = batch.intrinsics if learned is None else learned
-            synthesized = self.warp(batch.sources, depth, source_from_target, camera)
+            sources = beside_mask(batch.sources, batch.known.sources_counted)
+            synthesized, seen = split_mask(self.warp(sources, depth, source_from_target, camera))
             photometric, active = self.reprojection_loss(
                 batch.target,
                 synthesized,
@@ -121,6 +121,7 @@ class SelfSupervisedObjective(nn.Module):
                 automask=self.options.automask,
                 average=self.options.average,
                 no_ssim=self.options.no_ssim,
+                seen=seen,
                 weight=pixel_weights(batch.known.counted),
             )
             terms = {"photometric": photometric} | self._smoothness(disparities, batch.target)

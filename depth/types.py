@@ -96,6 +96,7 @@ class Known(_TensorRecord):
     """What is known of a batch's samples beside their images; None where it is not asked for, or of none of them."""
 
     counted: Tensor | None = None  # bool (B,1,H,W), True: the target's pixel takes part in the photometric loss
+    sources_counted: Tensor | None = None  # bool (B,N,H,W): the same of the sources' pixels
     source_from_target: Tensor | None = None  # float32 (B,N,4,4), metres; from a file, in place of the pose network's
     travelled: Tensor | None = None  # float32 (B,N), metres from target to source; NaN where it is not known
     depth: Tensor | None = None  # float32 (B,1,H,W), metres, of some of the target's pixels; 0 elsewhere

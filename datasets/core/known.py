@@ -29,7 +29,7 @@ class Wanted:
 class SampleKnown:
     """One sample of a Known; see its fields there."""
 
-    counted: np.ndarray | None = None  # bool (H,W)
+    counted: np.ndarray | None = None  # bool (1+N,H,W), the target first
     source_from_target: np.ndarray | None = None  # float32 (N,4,4)
     travelled: np.ndarray | None = None  # float32 (N,)
     depth: np.ndarray | None = None  # float32 (H,W)
@@ -40,12 +40,15 @@ def read_known(
 ) -> SampleKnown:
     """What a source knows of a target and its sources at `offsets`, at (height, width).
 
-    A pixel counts where all pixels do that it is made of. Raises UserError for files that cannot be used, and for a
+    A pixel counts where all pixels do that it is made of. Where one of the frames has a mask and another has none, all
+    pixels of that one count. Raises UserError for files that cannot be used, and for a
     pose that is wanted and not there.
     """
-    counted = source.counted(ref)
-    if counted is not None:
-        counted = cv2.resize(counted.view(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) == 255
+    frames = (ref, *(ref.neighbour(offset) for offset in offsets))
+    masks = [_mask_at_size(source.counted(each), height, width) for each in frames]
+    counted = None
+    if any(mask is not None for mask in masks):
+        counted = np.stack([np.ones((height, width), bool) if mask is None else mask for mask in masks])
     depth = travelled = None
     if wanted.travelled:
         travelled = np.array([_travelled(source, ref, offset) for offset in offsets], np.float32)
@@ -69,6 +72,12 @@ def check_known(source: FrameSource, refs: Sequence[FrameRef], offsets: Sequence
             f"--pose_scale speed: {source.root} has neither poses nor speeds of its frames (KITTI: oxts; a manifest: "
             '"pose", or "speed" and "time")'
         )
+
+
+def _mask_at_size(counted: np.ndarray | None, height: int, width: int) -> np.ndarray | None:
+    if counted is None:
+        return None
+    return cv2.resize(counted.view(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) == 255
 
 
 def at_size(pixels: DepthPixels, height: int, width: int) -> np.ndarray:
@@ -102,7 +111,8 @@ def stack_known(samples: Sequence[SampleKnown]) -> Known:
     filled = None if size is None else [np.ones(size, bool) if mask is None else mask for mask in masks]
     counted, depth = _stacked(filled), _stacked([sample.depth for sample in samples])
     return Known(
-        counted=None if counted is None else counted[:, None],
+        counted=None if counted is None else counted[:, :1],
+        sources_counted=None if counted is None or counted.shape[1] == 1 else counted[:, 1:],
         source_from_target=_stacked([sample.source_from_target for sample in samples]),
         travelled=_stacked([sample.travelled for sample in samples]),
         depth=None if depth is None else depth[:, None],
@@ -116,12 +126,11 @@ def _stacked(values: Sequence[np.ndarray | None] | None) -> Tensor | None:
 def mirror_known(known: Known, flip: Tensor) -> Known:
     """Mirrors what is known of the samples where `flip`, bool (B,), is True; a distance stays."""
     chosen = flip[:, None, None, None]
-    counted, depth = (
-        None if each is None else torch.where(chosen, each.flip(-1), each) for each in (known.counted, known.depth)
-    )
+    maps = (known.counted, known.sources_counted, known.depth)
+    counted, of_sources, depth = (None if each is None else torch.where(chosen, each.flip(-1), each) for each in maps)
     motion = known.source_from_target
     if motion is not None:
         sign = torch.ones(4, device=motion.device)
         sign[0] = -1
         motion = torch.where(chosen, motion * sign[:, None] * sign, motion)
-    return Known(counted=counted, source_from_target=motion, travelled=known.travelled, depth=depth)
+    return Known(counted, of_sources, motion, known.travelled, depth)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from depth.losses.photometric import C1, C2, SSIM_SHARE, min_reprojection
+from depth.losses.windows import box, fold, gather, inner, reflect
 
 # Values of one tensor that a core's second-level cache of 2 MB holds beside seven others of its kind.
 _CACHED_VALUES = 64 * 1024
@@ -38,6 +39,7 @@ def reprojection_loss(
     automask: bool = True,
     average: bool = False,
     no_ssim: bool = False,
+    seen: Tensor | None = None,
     weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean of `photometric.min_reprojection`'s error, a scalar, and its active mask (B,S,H,W); arguments as there.
@@ -50,10 +52,10 @@ def reprojection_loss(
     """
     if average or no_ssim or torch.compiler.is_compiling():
         error, active = min_reprojection(
-            target, synthesized, sources, automask=automask, average=average, no_ssim=no_ssim
+            target, synthesized, sources, automask=automask, average=average, no_ssim=no_ssim, seen=seen
         )
         return (error.mean(), active) if weight is None else ((error * weight).mean(), active & (weight > 0))
-    return _Reprojection.apply(target, synthesized, sources, automask, weight)
+    return _Reprojection.apply(target, synthesized, sources, automask, seen, weight)
 
 
 class _Reprojection(torch.autograd.Function):
@@ -61,7 +63,13 @@ class _Reprojection(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, target: Tensor, synthesized: Tensor, sources: Tensor, automask: bool, weight: Tensor | None
+        ctx,
+        target: Tensor,
+        synthesized: Tensor,
+        sources: Tensor,
+        automask: bool,
+        seen: Tensor | None,
+        weight: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         batch, number, _, scales, height, width = synthesized.shape
         still_noise = None
@@ -76,12 +84,13 @@ class _Reprojection(torch.autograd.Function):
             reference = _Reference.of(target[b, None, :, None], None if weight is None else weight[b, None, :, None])
             identity = _identity(reference, sources[b, :, :, None], still_noise[b]) if automask else None
             for s in _parts(scales, target.device):
-                image = _reflect(synthesized[b, :, :, s])
+                image = reflect(synthesized[b, :, :, s])
+                known = None if seen is None else seen[b, :, None, s]
                 gathered = torch.zeros_like(image) if slope is not None else None
                 for rows in _stripes(image):
-                    total += _stripe(reference, image, identity, rows, active[b, s], gathered)
+                    total += _stripe(reference, image, identity, known, rows, active[b, s], gathered)
                 if slope is not None:
-                    slope[b, :, :, s] = _fold(gathered)
+                    slope[b, :, :, s] = fold(gathered)
         ctx.save_for_backward(slope)
         ctx.mark_non_differentiable(active)
         ctx.scale = 1.0 / active.numel()
@@ -89,9 +98,9 @@ class _Reprojection(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream: Tensor, _active: Tensor) -> tuple[None, Tensor, None, None, None]:
+    def backward(ctx, upstream: Tensor, _active: Tensor) -> tuple[None, Tensor, None, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return None, slope * (upstream * ctx.scale), None, None, None
+        return None, slope * (upstream * ctx.scale), None, None, None, None
 
 
 @dataclass(frozen=True)
@@ -108,10 +117,10 @@ class _Reference:
     @classmethod
     def of(cls, target: Tensor, weight: Tensor | None) -> _Reference:
         """target: (b,1,3,1,h,w), weight: (b,1,1,1,h,w)."""
-        padded = _reflect(target)
-        sums = _box(padded)
+        padded = reflect(target)
+        sums = box(padded)
         square = sums.square()
-        contrast = _box(padded.square()).mul_(9).sub_(square).add_(81 * C2)
+        contrast = box(padded.square()).mul_(9).sub_(square).add_(81 * C2)
         return cls(padded, padded * 18, sums, square.add_(81 * C1), contrast, weight)
 
     def rows(self, start: int, stop: int) -> _Reference:
@@ -139,15 +148,15 @@ class _Comparison:
     @classmethod
     def of(cls, reference: _Reference, image: Tensor) -> _Comparison:
         """image: (b,N,3,s,h+2,w+2), padded as the reference is."""
-        sums = _box(image)
+        sums = box(image)
         n1 = torch.addcmul(image.new_full((), 81 * C1), reference.sums, sums, value=2)
-        n2 = _box(torch.addcmul(image.new_full((), 9 * (C1 + C2)), reference.product, image)).sub_(n1)
+        n2 = box(torch.addcmul(image.new_full((), 9 * (C1 + C2)), reference.product, image)).sub_(n1)
         d1 = sums.square()
-        d2 = torch.add(reference.contrast, _box(image.square()), alpha=9).sub_(d1)
+        d2 = torch.add(reference.contrast, box(image.square()), alpha=9).sub_(d1)
         d1 += reference.luminance
         inverse = (d1 * d2).reciprocal_()
         ssim = (n1 * n2).mul_(inverse)
-        difference = _inner(image) - _inner(reference.padded)
+        difference = inner(image) - inner(reference.padded)
         error = difference.abs().sum(2, keepdim=True).mul_(_BY_DIFFERENCE)
         error.sub_(ssim.sum(2, keepdim=True), alpha=_BY_SSIM).add_(_LEAST)
         return cls(error, difference, sums, n1, n2, d1, d2, inverse, ssim)
@@ -158,25 +167,37 @@ class _Comparison:
         by_sum = (self.n2 - self.n1).mul_(reference.sums)
         by_sum -= (self.d2 - self.d1).mul_(self.ssim).mul_(self.sums)
         framed = ratio.new_zeros(*ratio.shape[:-2], ratio.shape[-2] + 4, ratio.shape[-1] + 4)
-        gathered.add_(_gather(by_sum, ratio, framed), alpha=2)
-        gathered.addcmul_(reference.product, _gather(self.n1, ratio, framed))
-        gathered.addcmul_(image, _gather(self.d1 * self.ssim, ratio, framed), value=-18)
-        _inner(gathered).addcmul_(self.difference.sign(), weight, value=_BY_DIFFERENCE)
+        gathered.add_(gather(by_sum, ratio, framed), alpha=2)
+        gathered.addcmul_(reference.product, gather(self.n1, ratio, framed))
+        gathered.addcmul_(image, gather(self.d1 * self.ssim, ratio, framed), value=-18)
+        inner(gathered).addcmul_(self.difference.sign(), weight, value=_BY_DIFFERENCE)
 
 
 def _stripe(
-    reference: _Reference, image: Tensor, identity: Tensor | None, rows: slice, active: Tensor, gathered: Tensor | None
+    reference: _Reference,
+    image: Tensor,
+    identity: Tensor | None,
+    seen: Tensor | None,
+    rows: slice,
+    active: Tensor,
+    gathered: Tensor | None,
 ) -> Tensor:
     """Sum of the error over some rows; writes them to `active` and adds their gradient to `gathered`."""
     reference, padded = reference.rows(rows.start, rows.stop), slice(rows.start, rows.stop + 2)
     image = image[..., padded, :]
     comparison = _Comparison.of(reference, image)
-    error, winner = comparison.error.min(1, keepdim=True)
+    candidates = comparison.error if seen is None else torch.where(seen[..., rows, :], comparison.error, torch.inf)
+    error, winner = candidates.min(1, keepdim=True)
+    moves = None
     if identity is not None:
         still = identity[..., rows, :]
         moves = error < still
-        active[..., rows, :] = moves[:, 0, 0]
         error = torch.minimum(error, still)
+    elif seen is not None:
+        moves = error < torch.inf
+        error = torch.where(moves, error, 0.0)
+    if moves is not None:
+        active[..., rows, :] = moves[:, 0, 0]
     weight = reference.weight
     if weight is not None:
         active[..., rows, :] &= weight[:, 0, 0] > 0
@@ -184,7 +205,7 @@ def _stripe(
     if gathered is not None:
         number = torch.arange(image.shape[1], device=image.device).view(-1, 1, 1, 1, 1)
         chosen = winner == number
-        if identity is not None:
+        if moves is not None:
             chosen &= moves
         share = chosen.to(image.dtype) if weight is None else chosen * weight
         comparison.add_gradient(reference, image, share, gathered[..., padded, :])
@@ -193,7 +214,7 @@ def _stripe(
 
 def _identity(reference: _Reference, sources: Tensor, noise: Tensor) -> Tensor:
     """The least error of the unwarped sources (b,N,3,1,H,W) with noise (b,N,1,1,H,W) on it: (b,1,1,1,H,W)."""
-    image = _reflect(sources)
+    image = reflect(sources)
     errors = [
         _Comparison.of(reference.rows(rows.start, rows.stop), image[..., rows.start : rows.stop + 2, :]).error
         for rows in _stripes(image)
@@ -212,39 +233,3 @@ def _stripes(image: Tensor) -> list[slice]:
     if image.device.type == "cpu":
         rows = max(4, _CACHED_VALUES * torch.get_num_threads() * image.shape[-2] // image.numel())
     return [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
-
-
-def _reflect(image: Tensor) -> Tensor:
-    """(...,H,W) with one row and column of its mirror image around it."""
-    padded = image.new_empty(*image.shape[:-2], image.shape[-2] + 2, image.shape[-1] + 2)
-    _inner(padded).copy_(image)
-    for edge, inside in ((0, 2), (-1, -3)):
-        padded[..., 1:-1, edge] = padded[..., 1:-1, inside]
-    for edge, inside in ((0, 2), (-1, -3)):
-        padded[..., edge, :] = padded[..., inside, :]
-    return padded
-
-
-def _fold(gathered: Tensor) -> Tensor:
-    """The adjoint of `_reflect`, in place."""
-    for edge, inside in ((0, 2), (-1, -3)):
-        gathered[..., inside, :] += gathered[..., edge, :]
-    for edge, inside in ((0, 2), (-1, -3)):
-        gathered[..., inside] += gathered[..., edge]
-    return _inner(gathered)
-
-
-def _inner(padded: Tensor) -> Tensor:
-    return padded[..., 1:-1, 1:-1]
-
-
-def _box(padded: Tensor) -> Tensor:
-    """Sums of the 3x3 windows: (...,h+2,w+2) -> (...,h,w)."""
-    columns = (padded[..., :-2, :] + padded[..., 1:-1, :]).add_(padded[..., 2:, :])
-    return (columns[..., :-2] + columns[..., 1:-1]).add_(columns[..., 2:])
-
-
-def _gather(first: Tensor, second: Tensor, framed: Tensor) -> Tensor:
-    """The adjoint of `_box` on first * second: (...,h,w) -> (...,h+2,w+2); `framed` has a border of two zeros."""
-    torch.mul(first, second, out=framed[..., 2:-2, 2:-2])
-    return _box(framed)

@@ -14,6 +14,7 @@ from torch import Tensor
 C1 = 0.01**2
 C2 = 0.03**2
 SSIM_SHARE = 0.85
+_ALL = 0.999  # of a mask around a warped place: but for rounding, all four pixels count
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def min_reprojection(
     automask: bool = True,
     average: bool = False,
     no_ssim: bool = False,
+    seen: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Photometric error of each pixel and scale, and which pixels take part.
 
@@ -93,6 +95,8 @@ def min_reprojection(
             ignored; their error carries 1e-5 Gaussian noise (torch's global generator), which breaks ties.
         average: mean over the sources instead of the minimum.
         no_ssim: L1 alone.
+        seen: bool (B,N,S,H,W), False where a warped source shows nothing that counts: it is no candidate there. None:
+            all are. A pixel without any is not active, and its error has no gradient.
 
     Returns:
         error (B,S,H,W), float32: the minimum, over the masked candidates too.
@@ -100,9 +104,11 @@ def min_reprojection(
     """
     reference = target[:, None, :, None]
     statistics = window_statistics(reference)
-    reprojection = _over_sources(photometric_error(reference, synthesized, statistics, no_ssim), average)
+    errors = photometric_error(reference, synthesized, statistics, no_ssim)
+    reprojection = _over_sources(errors, average) if seen is None else _over_seen(errors, seen, average)
     if not automask:
-        return reprojection, torch.ones_like(reprojection, dtype=torch.bool)
+        active = reprojection < torch.inf
+        return torch.where(active, reprojection, 0.0), active
     with torch.no_grad():
         still = photometric_error(reference, sources[:, :, :, None], statistics, no_ssim)
         identity = _over_sources(still + 1e-5 * torch.randn_like(still), average)
@@ -119,6 +125,29 @@ def pixel_weights(counted: Tensor | None) -> Tensor | None:
         return None
     values = counted.float()
     return values / values.mean((-2, -1), keepdim=True).clamp_min(1.0 / counted[0].numel())
+
+
+def beside_mask(sources: Tensor, counted: Tensor | None) -> Tensor:
+    """Images (B,N,3,H,W) with their masks, bool (B,N,H,W), as a fourth channel, to be warped together."""
+    return sources if counted is None else torch.cat([sources, counted[:, :, None].to(sources.dtype)], 2)
+
+
+def split_mask(warped: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Warped images (B,N,3,S,H,W), and where all that SSIM's windows show counts, bool (B,N,S,H,W); None without."""
+    if warped.shape[2] == 3:
+        return warped, None
+    mask = warped[:, :, 3].detach()
+    least = -F.max_pool2d(-mask.flatten(0, 1), 3, 1, 1)
+    return warped[:, :, :3], least.view(mask.shape) > _ALL
+
+
+def _over_seen(errors: Tensor, seen: Tensor, average: bool) -> Tensor:
+    """As `_over_sources`, of the sources that are seen; infinity where none is."""
+    if not average:
+        return torch.where(seen, errors, torch.inf).amin(1)
+    number = seen.sum(1)
+    mean = torch.where(seen, errors, 0.0).sum(1) / number.clamp_min(1)
+    return torch.where(number > 0, mean, torch.inf)
 
 
 def _over_sources(error: Tensor, average: bool) -> Tensor:

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from depth.geometry import warp
 from depth.losses import fused
 from depth.losses.fused import reprojection_loss
-from depth.losses.photometric import min_reprojection, pixel_weights
+from depth.losses.photometric import beside_mask, min_reprojection, pixel_weights, split_mask
 
 
 def _images(batch=2, number=2, scales=3, height=11, width=14, dtype=torch.float64):
@@ -34,6 +35,45 @@ def _both(images, **options):
         (gradient,) = torch.autograd.grad(3 * value, warped)
         results.append((value.detach(), active, gradient))
     return results
+
+
+@pytest.mark.parametrize("automask", [True, False])
+def test_sources_that_do_not_count_there(automask, monkeypatch):
+    """Both paths agree; where one source is unseen the other one's error counts, and where both are, none."""
+    monkeypatch.setattr(fused, "_CACHED_VALUES", 300)
+    images, seen = _images(), torch.rand(2, 2, 3, 11, 14) < 0.6
+    plain, ours = _both(images, seen=seen, automask=automask)
+    assert torch.allclose(ours[0], plain[0], rtol=1e-10) and torch.equal(ours[1], plain[1])
+    assert torch.allclose(ours[2], plain[2], rtol=1e-6, atol=1e-11)
+    alone, nothing = torch.zeros_like(seen), torch.zeros_like(seen)
+    alone[:, 1] = True
+    target, warped, sources = images
+    torch.manual_seed(5)
+    value, _ = reprojection_loss(target, warped, sources, seen=alone, automask=False)
+    assert torch.allclose(value, reprojection_loss(target, warped[:, 1:], sources[:, 1:], automask=False)[0])
+    value, active = reprojection_loss(target, warped, sources, seen=nothing, automask=automask)
+    assert not active.any() and not torch.autograd.grad(value, warped)[0].any() and (automask or value == 0)
+
+
+def test_what_lies_under_a_sources_mask_does_not_matter():
+    """Other colours on the source's bonnet: the same loss and gradient, to the pixel beside it."""
+    torch.manual_seed(0)
+    target, sources = torch.rand(1, 3, 12, 16), torch.rand(1, 2, 3, 12, 16)
+    counted = torch.ones(1, 2, 12, 16, dtype=torch.bool)
+    counted[:, 0, 8:] = False
+    depth = (4 + torch.rand(1, 2, 12, 16)).requires_grad_()
+    camera = torch.tensor([[[15.0, 0, 7.5], [0, 15, 5.5], [0, 0, 1]]])
+    motion = torch.eye(4).repeat(1, 2, 1, 1)
+    motion[0, :, :3, 3] = torch.tensor([[0.3, -0.4, 0.1], [0.2, 0.1, -0.2]])
+    found = []
+    for colour in (0.0, 1.0):
+        painted = torch.where(counted[:, :, None], sources, colour)
+        warped, seen = split_mask(warp(beside_mask(painted, counted), depth, motion, camera))
+        value, active = reprojection_loss(target, warped, painted, seen=seen, automask=False)
+        found.append((value, active, torch.autograd.grad(value, depth)[0]))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert not seen[:, 0].all() and seen[:, 0].any() and seen[:, 1].all()
+    assert split_mask(warp(sources, depth, motion, camera))[1] is None
 
 
 @pytest.mark.parametrize("options", [{}, {"automask": False}, {"average": True}, {"no_ssim": True}])

@@ -92,10 +92,14 @@ def test_masks_reach_the_batch_at_the_networks_size(tmp_path):
     lines[1]["mask"] = "bonnet.png"
     source = Manifest(write(tmp_path / "m.jsonl", lines))
     data = FrameDataset(source, source.frames("all", (-1, 1)), HEIGHT // 4, WIDTH // 4, augment=False)
-    counted = collate([data[0], data[1]]).known.counted
-    assert counted.dtype == torch.bool and counted.shape == (2, 1, 6, 10)
-    assert counted[0, 0, :, 0].tolist() == [True] * 4 + [False] * 2 and counted[1].all()
-    assert collate([data[1]]).known.counted is None
+    known = collate([data[0], data[1]]).known
+    assert known.counted.dtype == torch.bool and known.counted.shape == (2, 1, 6, 10)
+    assert known.counted[0, 0, :, 0].tolist() == [True] * 4 + [False] * 2 and known.counted[1].all()
+    # Frame 1 is the second target's source before it.
+    assert known.sources_counted.shape == (2, 2, 6, 10) and known.sources_counted[0].all()
+    assert known.sources_counted[1, :, :, 0].tolist() == [[True] * 4 + [False] * 2, [True] * 6]
+    data = FrameDataset(source, source.frames("all", (1,))[2:], HEIGHT // 4, WIDTH // 4, (1,), augment=False)
+    assert collate([data[0]]).known.counted is None
 
 
 def test_other_camera_is_a_source(tmp_path):
