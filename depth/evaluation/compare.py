@@ -71,7 +71,8 @@ def read_evaluation(place: Path) -> Evaluation:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        metrics = METRICS if METRICS[0] in rows[0] else tuple(name for name in rows[0] if "/" in name)
+        of_depth = tuple(name for name in (*METRICS, "log10") if name in rows[0])
+        metrics = of_depth or tuple(name for name in rows[0] if "/" in name)
         errors = np.array([[float(row[metric]) for metric in metrics] for row in rows])
         names = tuple(row["name"] for row in rows)
         dataset, split = rows[0]["dataset"], rows[0]["split"]
@@ -119,7 +120,7 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
     count = len(set(drives))
     columns = [_column(name, baseline, other, drives) for name in metrics]
     lines = [("", "baseline", "other", "difference", "95 % interval", "0 outside, pairs agree"), *columns]
-    if first.metrics == METRICS:  # few and short: a column each
+    if "/" not in first.metrics[0]:  # few and short: a column each
         lines = list(zip(*lines, strict=True))
     drawn = f"drives with all their images ({count})" if count > 1 else "images, for there is one drive: too narrow"
     return "\n".join(
@@ -157,7 +158,7 @@ def _column(
 
 def _drive(name: str) -> str:
     """What an image belongs to: a frame's folder; of a labelled image, the name up to its last _ or /."""
-    return name.split()[0] if " " in name else re.sub(r"[_/][^_/]*$", "", name)
+    return name.rsplit(" ", 2)[0] if " " in name else re.sub(r"[_/][^_/]*$", "", name)
 
 
 def _spread(mean: float, spread: float, sign: str = "") -> str:

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from depth.evaluation.protocols import Protocol
+from depth.metrics.depth import log10_error
 from depth.types import DepthPixels, EvalSample, UserError
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "d1", "d2", "d3")
@@ -43,7 +44,7 @@ class ImageResult:
 
     index: int  # position in the split
     name: str
-    errors: tuple[float, ...]  # in the order of METRICS
+    errors: tuple[float, ...]  # in the order of EvaluationResult.metrics
     ratio: float  # median ground truth / median prediction, whether or not it was applied
     pixels: int  # valid pixels
 
@@ -58,9 +59,14 @@ class EvaluationResult:
     scaling: Scaling
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """What the rows' errors are: METRICS, and log10 where it is one of the protocol's figures."""
+        return METRICS + (("log10",) if "log10" in (self.protocol.figures or ()) else ())
+
+    @property
     def means(self) -> dict[str, float]:
         """Metric name -> mean over images."""
-        return dict(zip(METRICS, np.mean([row.errors for row in self.rows], axis=0).tolist(), strict=True))
+        return dict(zip(self.metrics, np.mean([row.errors for row in self.rows], axis=0).tolist(), strict=True))
 
     @property
     def ratio_median(self) -> float:
@@ -224,7 +230,9 @@ def _score_batch(
     for index, (sample, prediction) in enumerate(zip(batch, predictions, strict=True), start=first):
         if sample.truth.depth.size:
             depth, ratio = align(prediction, sample, protocol, scaling)
-            scored.append(ImageResult(index, sample.name, depth_errors(sample.truth.depth, depth), ratio, depth.size))
+            errors = depth_errors(sample.truth.depth, depth)
+            errors += (log10_error(sample.truth.depth, depth),) if "log10" in (protocol.figures or ()) else ()
+            scored.append(ImageResult(index, sample.name, errors, ratio, depth.size))
         else:
             scored.append(ImageResult(index, sample.name, (), math.nan, 0))
     return scored

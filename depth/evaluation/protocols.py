@@ -25,6 +25,7 @@ class Protocol:
     min_depth: float = 1e-3  # predictions are clamped to [min_depth, max_depth] after scaling
     max_depth: float = 80.0
     aspect: float | None = None  # width / height of the part of the image, around its centre, that is looked at at all
+    figures: tuple[str, ...] | None = None  # of the table, where they are not METRICS; log10 is counted where it is one
 
     @property
     def description(self) -> str:
@@ -43,6 +44,7 @@ CROPS: dict[str, Crop | None] = {
 }
 _NAMES = {CROPS["garg"]: "Garg", CROPS["eigen"]: "Eigen"}
 _MANIFEST = "the manifest's ground truth"
+_MAKE3D = ("abs_rel", "sq_rel", "rmse", "log10")  # those of Godard et al.'s table
 
 PROTOCOLS = {
     "eigen": Protocol("eigen", "velodyne", 1e-3, 80.0, CROPS["garg"], "velodyne ground truth"),
@@ -52,7 +54,9 @@ PROTOCOLS = {
     # Guizilini et al., CVPR 2020: lidar up to 200 m.
     "ddad": Protocol("ddad", None, 0.0, 200.0, None, _MANIFEST, max_depth=200.0),
     # Godard et al., CVPR 2017: the middle of the image at 2:1, and the error C1 of Karsch et al.: below 70 m.
-    "make3d": Protocol("make3d", None, 0.0, 70.0, None, f"{_MANIFEST} (C1)", max_depth=70.0, aspect=2.0),
+    "make3d": Protocol(
+        "make3d", None, 0.0, 70.0, None, f"{_MANIFEST} (C1)", max_depth=70.0, aspect=2.0, figures=_MAKE3D
+    ),
 }
 
 

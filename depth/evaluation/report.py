@@ -69,10 +69,12 @@ def protocol_line(report: Report) -> str:
 
 
 def metrics_table(report: Report) -> str:
-    """Means over images of the model and the baselines, as a `table`."""
-    lines = [(report.dataset, *HEADINGS)]
+    """Means over images of the model and the baselines, as a `table`: the protocol's figures."""
+    figures = report.result.protocol.figures or METRICS
+    headings = dict(zip(METRICS, HEADINGS, strict=True))
+    lines = [(report.dataset, *(headings.get(figure, figure) for figure in figures))]
     for name, result in {"model": report.result, **report.baselines}.items():
-        lines.append((name, *(f"{value:.3f}" for value in result.means.values())))
+        lines.append((name, *(f"{result.means[figure]:.3f}" for figure in figures)))
     return table(lines)
 
 
@@ -148,7 +150,7 @@ def _to_plain(report: Report) -> dict[str, Any]:
 def _per_image_csv(report: Report) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", "split", "index", "name", *METRICS, "scale_ratio", "pixels"])
+    writer.writerow(["dataset", "split", "index", "name", *report.result.metrics, "scale_ratio", "pixels"])
     for row in report.result.rows:
         values = (f"{value:.6g}" for value in (*row.errors, row.ratio))
         writer.writerow([report.dataset, report.split, row.index, row.name, *values, row.pixels])

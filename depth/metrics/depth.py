@@ -10,6 +10,11 @@ import numpy as np
 _POWERS = (1, 2, 3)
 
 
+def log10_error(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean |log10 prediction - log10 truth| (Saxena et al., TPAMI 2009): (P,) positive floats each, P > 0."""
+    return float(np.abs(np.log10(prediction / truth)).mean())
+
+
 @dataclass
 class DepthScore:
     """Sums over a set of images."""

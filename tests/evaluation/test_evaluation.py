@@ -19,6 +19,7 @@ from depth.evaluation.metrics import (
     sample_bilinear,
 )
 from depth.evaluation.protocols import PROTOCOLS, prepare_batch, prepare_sample
+from depth.metrics.depth import log10_error
 from depth.types import DepthPixels, EvalSample, UserError
 
 EIGEN, BENCHMARK, SYNTHETIC = (PROTOCOLS[name] for name in ("eigen", "eigen_benchmark", "synthetic"))
@@ -85,6 +86,11 @@ def _textbook(depth, inverse_depth, protocol, median=True, factor=1.0):
 def test_metric_by_hand(metric, expected):
     errors = dict(zip(METRICS, depth_errors(np.array([2.0, 5, 1, 1]), np.array([1.0, 7, 0.9, 1.6])), strict=True))
     assert errors[metric] == pytest.approx(expected, abs=1e-12)
+
+
+def test_log10_by_hand():
+    """A tenth, tenfold and a hundredfold: one, one and two decades off; which way does not matter."""
+    assert log10_error(np.array([10.0, 1, 0.5]), np.array([1.0, 10, 50])) == pytest.approx(4 / 3)
 
 
 def test_thresholds_are_strict():

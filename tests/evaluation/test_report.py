@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from depth.evaluation.compare import read_evaluation
 from depth.evaluation.metrics import METRICS, Scaling, evaluate_split
 from depth.evaluation.protocols import PROTOCOLS, prepare_sample
 from depth.evaluation.report import Report, metrics_table, protocol_line, summary, table, title, write_report
@@ -77,6 +78,27 @@ def test_table_lines_up_and_holds_the_means():
     cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
     assert cells == ["model", *(f"{report.result.means[name]:.3f}" for name in METRICS)]
     assert lines[3].split("|")[1].strip() == "constant prior"
+
+
+def test_make3d_has_the_figures_of_its_field(tmp_path):
+    """Everything twice as far: Abs Rel 1, log10 0.301. The files have the other metrics, too."""
+    truth = np.full((20, 40), 5.0)
+    sample = prepare_sample(EvalSample(torch.zeros(3, 8, 16), DepthPixels.of(truth), "a 0 l"), PROTOCOLS["make3d"])
+    result = evaluate_split(
+        lambda batch, first: np.full((1, 8, 16), 0.1, np.float32), [[sample]], PROTOCOLS["make3d"], Scaling(False)
+    )
+    report = _report(result=result)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in metrics_table(report).splitlines()]
+    assert lines[0][1:] == ["Abs Rel", "Sq Rel", "RMSE", "log10"] and lines[2][1:] == [
+        "1.000",
+        "5.000",
+        "5.000",
+        "0.301",
+    ]
+    write_report(report, tmp_path)
+    (row,) = csv.DictReader((tmp_path / "per_image.csv").open())
+    assert float(row["log10"]) == pytest.approx(np.log10(2), rel=1e-5) and float(row["d3"]) == 0
+    assert read_evaluation(tmp_path).metrics == (*METRICS, "log10")
 
 
 def test_summary_names_ratios_and_what_was_left_out():
