@@ -19,10 +19,10 @@ import numpy as np
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from datasets.core.labelled import LabelledFolder
 from datasets.core.labels import resize_labels
-from datasets.labelled.source import LabelledFolder
 from datasets.labelled_sets import evaluation_images, image_loader
-from datasets.locate import DataPlace, default_cache_dir, find_data
+from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
 from datasets.sets import Samples
 from datasets.world.making import LABELLED_WORLD
 from depth.dense.building import DenseModel, load_dense
@@ -38,6 +38,7 @@ from depth.evaluation.dense_sheets import ShownImage, image_sheet
 from depth.evaluation.report import title
 from depth.evaluation.submissions import PredictionFolder
 from depth.options.evaluate import DenseOptions
+from depth.options.fields import check
 from depth.runs.checkpoint import newest_run
 from depth.runs.run_folder import versions
 from depth.support.cli import parse, run
@@ -114,6 +115,9 @@ def _tasks(model: DenseModel) -> dict[str, Task]:
 
 def _place(options: DenseOptions, model: DenseModel) -> DataPlace:
     dataset = options.dataset or str(model.record.get("dataset"))
+    if dataset == "frames":
+        check(options.data_path is not None, "a model of a manifest's labels needs --data_path: a manifest")
+        return find_manifest(options.data_path, options.skip_missing)
     cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
     return find_data(options.data_path, dataset, cache_dir, LABELLED_WORLD)
 

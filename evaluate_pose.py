@@ -2,6 +2,7 @@
 
     python evaluate_pose.py --eval_split odom_9 --data_path kitti_odometry
     python evaluate_pose.py --load_weights_folder runs/NAME
+    python evaluate_pose.py --load_weights_folder runs/NAME --dataset frames --data_path frames.jsonl
 
 Without KITTI data it evaluates on the test drives of the embedded synthetic world and says so.
 """
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datasets.core.sampler import Loading, make_loader
-from datasets.core.sources import select_available
+from datasets.core.sequences import PoseSequence, SequenceImages, sequences_of
+from datasets.core.sources import FrameSource, select_available
 from datasets.core.splits import split_name
-from datasets.kitti.poses import PoseSequence, SequenceImages, format_poses, load_sequences
-from datasets.locate import DataPlace, default_cache_dir, find_data
+from datasets.kitti.poses import format_poses, load_sequences
+from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
 from datasets.sets import open_source, split_frames
 from depth.evaluation.poses import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
 from depth.evaluation.report import table, title
@@ -57,11 +59,8 @@ def main() -> None:
 
 def evaluate(options: PoseOptions) -> list[Result]:
     """Everything from options to files."""
-    cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
-    named = split_name(options.eval_split)  # an unknown split is an error on the embedded world too
-    place = find_data(options.data_path, "synthetic" if options.eval_split == "synthetic" else "kitti", cache_dir)
+    place, split = _data(options)
     print(place.note)
-    split = "synthetic" if place.kind == "synthetic" else named
     home = Path(options.load_weights_folder) if options.load_weights_folder else newest_run(Path(options.log_dir))
     model = load_trained(home, options.checkpoint_choice)
     if model.pose_net is None:
@@ -69,13 +68,11 @@ def evaluate(options: PoseOptions) -> list[Result]:
             f"{model.path} has no pose network: it was trained with the other camera alone, or with known poses"
         )
     print(f"model: {model.path}, {model.checkpoint}")
-    refs = split_frames(place, options.eval_split, "test")
-    source = open_source(place, refs)
-    print(select_available(source, refs, skip_missing=None)[1])
+    source, sequences = _sequences(options, place)
     device = choose_device(options.device)
     pose_net = model.pose_net.to(device)
     results = []
-    for sequence in load_sequences(source.root, refs):
+    for sequence in sequences:
         images = SequenceImages(source, sequence.refs, model.height, model.width)
         loader = make_loader(images, Loading(options.batch_size, options.num_workers), torch.stack)
         batches = tqdm(loader, desc=sequence.name, unit="batch", leave=False, disable=None)
@@ -84,6 +81,30 @@ def evaluate(options: PoseOptions) -> list[Result]:
     folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / f"poses_{split}{suffix}")
     _write(results, folder, place, split, model)
     return results
+
+
+def _data(options: PoseOptions) -> tuple[DataPlace, str]:
+    """Where the frames are, and what the split is called."""
+    if options.dataset == "frames":
+        place = find_manifest(options.data_path)
+        return place, f"{place.root.stem}_{options.eval_split or 'test'}"
+    cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
+    split = options.eval_split or "odom_9"
+    named = split_name(split)  # an unknown split is an error on the embedded world too
+    place = find_data(options.data_path, "synthetic" if split == "synthetic" else "kitti", cache_dir)
+    return place, "synthetic" if place.kind == "synthetic" else named
+
+
+def _sequences(options: PoseOptions, place: DataPlace) -> tuple[FrameSource, list[PoseSequence]]:
+    """What reads the frames, and the frames with their truth."""
+    if place.own is not None:
+        refs = place.own.frames(options.eval_split or "test")
+        print(*place.own.notes(), sep="\n")
+        return place.own, sequences_of(place.own, refs)
+    refs = split_frames(place, options.eval_split or "odom_9", "test")
+    source = open_source(place, refs)
+    print(select_available(source, refs, skip_missing=None)[1])
+    return source, load_sequences(source.root, refs)
 
 
 def predict_motions(pose_net: nn.Module, batches: Iterable[Tensor], device: torch.device) -> np.ndarray:

@@ -145,27 +145,34 @@ def _sized(data: DataOptions, place: DataPlace) -> DataOptions:
 
 
 def _sets(config: Config, place: DataPlace, cache_dir: Path, process: Process) -> TrainingSets | LabelledSets:
-    data = config.data
-    if config.tasks.labelled:
-        return _labelled_sets(config, place, process)
+    data, tasks = config.data, config.tasks
+    samples, loading, validated = _samples(config), _loading(config, process), config.log.val_samples
+    if tasks.labelled:
+        windows = Windows(tasks.crop, tasks.scale_range)
+        return labelled_sets(place, tasks.label_kinds, samples, loading, windows, data.skip_missing, validated)
     return training_sets(
         place,
         data.split,
-        Samples(
-            data.height,
-            data.width,
-            tuple(offset for offset in data.frame_ids if offset),
-            data.use_stereo,
-            poses=data.poses == "from_file",
-            travelled=config.loss.pose_scale == "speed",
-            sparse_depth=config.loss.depth_supervision > 0,
-        ),
-        _loading(config, process),
+        samples,
+        loading,
         cache_dir=cache_dir,
         eval_collate=partial(prepare_batch, protocol=_protocol(place)),
         frame_cache=Path(data.cache) if data.cache else None,
         skip_missing=data.skip_missing,
-        val_samples=config.log.val_samples,
+        val_samples=validated,
+    )
+
+
+def _samples(config: Config) -> Samples:
+    data, loss = config.data, config.loss
+    return Samples(
+        data.height,
+        data.width,
+        tuple(offset for offset in data.frame_ids if offset) if config.tasks.video else (),
+        data.use_stereo,
+        poses=data.poses == "from_file",
+        travelled=loss.pose_scale == "speed",
+        sparse_depth=loss.depth_supervision > 0,
     )
 
 
@@ -174,20 +181,6 @@ def _loading(config: Config, process: Process) -> Loading:
     pin = process.device.type == "cuda"
     return Loading(
         train.batch_size, data.num_workers, train.seed, pin, data.on_bad_sample, process.rank, process.world_size
-    )
-
-
-def _labelled_sets(config: Config, place: DataPlace, process: Process) -> LabelledSets:
-    tasks, data = config.tasks, config.data
-    offsets = tuple(offset for offset in data.frame_ids if offset) if tasks.video else ()
-    return labelled_sets(
-        place,
-        tasks.label_kinds,
-        Samples(data.height, data.width, offsets),
-        _loading(config, process),
-        Windows(tasks.crop, tasks.scale_range),
-        data.skip_missing,
-        config.log.val_samples,
     )
 
 

@@ -10,14 +10,16 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from datasets.core.frames import FrameDataset, collate
+from datasets.core.known import Wanted, check_known
+from datasets.core.labelled import LabelledFolder, frame_of
 from datasets.core.sampler import make_loader, make_train_loader
 from datasets.core.sources import is_complete
 from datasets.core.splits import FrameRef, Part
 from datasets.labelled import LABELLED, open_labelled
 from datasets.labelled.dataset import LabelledDataset, LabelledImages
-from datasets.labelled.source import LabelledFolder
-from datasets.labelled.world import WorldLabels, ref_of
 from datasets.locate import DataPlace
+from datasets.manifest.labels import ManifestLabels
+from datasets.manifest.source import Manifest
 from datasets.sets import Loading, Samples, open_source
 from depth.types import Classes, Labels, RawBatch, UserError
 
@@ -46,8 +48,10 @@ class Windows:
 
 def open_place(place: DataPlace) -> LabelledFolder:
     """The reader of a place's labels. Raises UserError where it has none."""
+    if isinstance(place.own, Manifest):
+        return ManifestLabels(place.own)
     if place.kind not in LABELLED:
-        choices = ", ".join(LABELLED)
+        choices = ", ".join((*LABELLED, "frames"))
         raise UserError(f"{place.root} ({place.kind}) has no labels: --dataset names a set that has, {choices}")
     return open_labelled(place.root, place.kind)
 
@@ -78,7 +82,7 @@ def labelled_sets(
     source = open_place(place)
     names, note = source.select("train", kinds, skip_missing)
     images = partial(_images, source, place, kinds, samples, windows, loading.seed)
-    train = images(names)
+    train = images(names, "train")
     notes = [f"training: {note}"] + ([f"of these, {len(train):,} have their neighbours"] if samples.offsets else [])
     loader = make_train_loader(train, loading)
     record = {"train_frames": len(train), "classes": _plain(source.classes)}
@@ -87,7 +91,7 @@ def labelled_sets(
     if not held_out:
         return LabelledSets(loader, None, None, source.classes, tuple(notes), record)
     spread = held_out[:: max(1, -(-len(held_out) // val_samples))] if val_samples else held_out
-    plain = images(spread, augment=False)
+    plain = images(spread, "val")
     shown = collate([plain[i] for i in range(0, len(plain), -(-len(plain) // _SHOWN))])
     validation = image_loader(source, spread, kinds, samples, loading.batch_size, loading.num_workers)
     record |= {"validation_frames": len(spread)}
@@ -125,19 +129,24 @@ def _images(
     windows: Windows,
     seed: int,
     names: list[str],
-    augment: bool = True,
+    part: Part,
 ) -> Dataset:
-    """Labelled images; with offsets, those frames of the embedded world that have their sources in time."""
-    size = samples.height, samples.width
+    """Labelled images; with offsets, those frames of a video that have their sources in time."""
+    size, augment = (samples.height, samples.width), part == "train"
     if not samples.offsets:
         return LabelledDataset(source, names, kinds, *size, windows.crop, windows.scale_range, augment, seed)
-    if not isinstance(source, WorldLabels):
+    if not source.video:
         raise UserError(f"{place.root} has labels but no video: --depth_from labels")
-    refs = [ref_of(name) for name in names]
+    refs = [frame_of(name) for name in names]
     frames = open_source(place, refs)
-    refs = [ref for ref in refs if is_complete(frames, ref, samples.offsets)]
-    labels = partial(_labels_of, source, kinds)
-    return FrameDataset(frames, refs, *size, samples.offsets, augment=augment, seed=seed, labels=labels)
+    whole = set(place.own.frames(part, samples.offsets)) if place.own else None
+    refs = [ref for ref in refs if (is_complete(frames, ref, samples.offsets) if whole is None else ref in whole)]
+    if not refs:
+        where = f"{place.root}: no labelled frame of the {part} part has neighbours at {samples.offsets}"
+        raise UserError(f"{where}: --depth_from labels")
+    labels, wanted = partial(_labels_of, source, kinds), Wanted(samples.poses, samples.travelled)
+    check_known(frames, refs, samples.offsets, wanted)
+    return FrameDataset(frames, refs, *size, samples.offsets, augment=augment, seed=seed, labels=labels, wanted=wanted)
 
 
 def _labels_of(source: LabelledFolder, kinds: Collection[str], ref: FrameRef) -> Labels:

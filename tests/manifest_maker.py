@@ -39,3 +39,24 @@ def frames(folder: Path, count: int = 6, sequence: str = "street") -> list[dict]
 def write(path: Path, lines: list[dict], header: dict = HEADER) -> Path:
     path.write_text("".join(json.dumps(line) + "\n" for line in (header, *lines)))
     return path
+
+
+CLASSES = {"road": 7, "car": {"id": 26, "thing": True, "colour": [0, 0, 142]}}
+LABELLED_HEADER = HEADER | {"classes": CLASSES, "void": [0]}
+
+
+def labelled(folder: Path, lines: list[dict]) -> list[dict]:
+    """The lines with labels: a road on the left, a car on the right, of which the upper half is a crowd; void in row 0.
+
+    All of it looks up, and normals stand in a PNG of 8 bits.
+    """
+    semantics = np.full((HEIGHT, WIDTH), 7, np.uint8)
+    semantics[:, WIDTH // 2 :] = 26
+    semantics[0] = 0
+    instances = semantics.astype(np.uint16)
+    instances[HEIGHT // 2 :, WIDTH // 2 :] = 26_001
+    normals = np.full((HEIGHT, WIDTH, 3), (128, 0, 128), np.uint8)
+    for name, array in {"classes": semantics, "things": instances, "normals": normals}.items():
+        Image.fromarray(array).save(folder / f"{name}.png")
+    files = {"semantics": "classes.png", "instances": {"path": "things.png", "from": 1000}, "normals": "normals.png"}
+    return [line | {"labels": files} for line in lines]

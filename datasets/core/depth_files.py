@@ -24,14 +24,16 @@ def read_depth(path: Path, scale: float = 1.0, key: str | None = None) -> np.nda
     """
     if path.suffix.lower() == ".png":
         return read_depth_png(path, scale)
-    depth = _array(path, key)
+    depth = read_numbers(path, key)
+    depth = depth[..., 0] if depth.ndim == 3 and depth.shape[2] == 1 else depth
     if depth.ndim != 2 or depth.dtype.kind not in "fiu" or not 0 < depth.size <= MAX_PIXELS:
         raise UserError(f"{path}: a depth map is (height, width) real numbers, this is {depth.dtype} {depth.shape}")
     depth = depth.astype(np.float32) / np.float32(scale)
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
-def _array(path: Path, key: str | None) -> np.ndarray:
+def read_numbers(path: Path, key: str | None) -> np.ndarray:
+    """The array of a .npy, or that of a .npz with this key, or its only one. Raises UserError naming the file."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

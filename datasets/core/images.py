@@ -86,16 +86,20 @@ def read_ids(path: Path) -> np.ndarray:
     return np.asarray(image).astype(np.int32)
 
 
-def read_colours16(path: Path) -> np.ndarray:
-    """A 16-bit RGB PNG as uint16 (H,W,3), which Pillow would round to 8 bits. Raises UserError for anything else."""
+def read_colours(path: Path) -> np.ndarray:
+    """An RGB PNG as it is stored, uint8 or uint16 (H,W,3); Pillow would round 16 bits to 8.
+
+    Raises UserError for anything else.
+    """
     data = _read_bytes(path)
+    header = _open(data, path)
     try:
-        _open(data, path).verify()  # the checksums: cv2 decodes what is lost to black
+        header.verify()  # the checksums: cv2 decodes what is lost to black
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except (cv2.error, *_DAMAGE) as error:
         raise UserError(f"{path}: damaged or truncated ({_reason(error)}); replace or remove the file") from None
-    if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        raise UserError(f"{path}: not a 16-bit RGB PNG, or damaged")
+    if image is None or header.format != "PNG" or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"{path}: not an RGB PNG, or damaged")
     return np.ascontiguousarray(image[..., ::-1])
 
 

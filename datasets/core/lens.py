@@ -48,6 +48,15 @@ class Lens:
         """(H,W) or (H,W,C) of any type that cv2.remap takes; 0 where the lens has not looked."""
         return cv2.remap(pixels, *_maps(self), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
+    def straighten_ids(self, values: np.ndarray) -> np.ndarray:
+        """(H,W) or (H,W,C), as the nearest pixel has them, nothing in between; 0 where the lens has not looked."""
+        # cv2's own fixed-point maps, which _maps has, mistake the nearest pixel.
+        places = [np.rint(each).astype(int) for each in _maps(self, cv2.CV_32FC1)]
+        inside = (places[0] >= 0) & (places[0] < self.width) & (places[1] >= 0) & (places[1] < self.height)
+        found = np.zeros_like(values)
+        found[inside] = values[places[1][inside], places[0][inside]]
+        return found
+
     def straighten_mask(self, counted: np.ndarray) -> np.ndarray:
         """bool (H,W), True: the pixel counts; so does a straight one where the lens has looked and all around count."""
         return self.straighten_pixels(counted.view(np.uint8) * 255) == 255
@@ -136,7 +145,7 @@ def _flat(matrix: np.ndarray) -> _Numbers:
 
 
 @lru_cache(maxsize=16)  # a data set has few cameras, and the maps of a picture take a hundred times its remap
-def _maps(lens: Lens) -> tuple[np.ndarray, np.ndarray]:
+def _maps(lens: Lens, kind: int = cv2.CV_16SC2) -> tuple[np.ndarray, np.ndarray]:
     bent, coefficients = np.array(lens.bent).reshape(3, 3), np.array(lens.coefficients)
     make = cv2.fisheye.initUndistortRectifyMap if lens.model == "fisheye" else cv2.initUndistortRectifyMap
-    return make(bent, coefficients, np.eye(3), lens.matrix, (lens.width, lens.height), cv2.CV_16SC2)
+    return make(bent, coefficients, np.eye(3), lens.matrix, (lens.width, lens.height), kind)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from datasets.core.frames import load_view
-from datasets.core.sources import FrameSource
+from datasets.core.sequences import PoseSequence
 from datasets.core.splits import FrameRef
 from depth.support.files import read_text
 from depth.types import UserError
@@ -19,15 +15,6 @@ from depth.types import UserError
 # KITTI prints seven digits, so that its matrices are rotations to about 1e-6.
 _ROTATION_TOLERANCE = 1e-3
 _LAST_WITH_POSES = 10  # of the sequences 00 to 21
-
-
-@dataclass(frozen=True)
-class PoseSequence:
-    """Consecutive frames of one camera and where it truly was."""
-
-    name: str  # "09", or the drive's folder without the date
-    refs: tuple[FrameRef, ...]
-    truth: np.ndarray | None  # float64 (N,4,4), first_from_frame of these frames, metres; None where nobody knows it
 
 
 def poses_path(root: Path, folder: str) -> Path:
@@ -100,20 +87,3 @@ def _truth(root: Path, frames: tuple[FrameRef, ...]) -> np.ndarray | None:
         raise UserError(f"{path} has {len(poses):,} poses, the split asks for frame {frames[-1].frame:,}")
     poses = poses[frames[0].frame : frames[-1].frame + 1]
     return np.linalg.inv(poses[0]) @ poses
-
-
-class SequenceImages(torch.utils.data.Dataset):
-    """A sequence's frames at the network's size, uint8 (3,H,W).
-
-    Raises UserError for frames that are missing, damaged, or do not fit their calibration.
-    """
-
-    def __init__(self, source: FrameSource, refs: tuple[FrameRef, ...], height: int, width: int) -> None:
-        self.source, self.refs = source, refs
-        self.height, self.width = height, width
-
-    def __len__(self) -> int:
-        return len(self.refs)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return load_view(self.source, self.refs[index], self.height, self.width)[0]

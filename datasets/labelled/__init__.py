@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets.labelled.source import LabelledFolder
+from datasets.core.labelled import LabelledFolder
 from depth.support.parts import Parts, constructor_of
 
 # Name of --dataset -> reader.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.core.labelled import LabelledFolder, find_image, id_table, list_images, mapped_ids, spread_colours
 from datasets.core.splits import Part
-from datasets.labelled.source import LabelledFolder, find_image, id_table, list_images, mapped_ids, spread_colours
 from depth.support.files import read_text
 from depth.types import Classes, UserError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.core.labelled import LabelledFolder, find_image, id_table, list_images, mapped_ids
 from datasets.core.splits import Part
-from datasets.labelled.source import LabelledFolder, find_image, id_table, list_images, mapped_ids
 from depth.types import Classes
 
 _NAMES = ("sky building pole road pavement tree sign fence car pedestrian bicyclist").split()

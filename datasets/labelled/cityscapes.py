@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.images import read_ids
+from datasets.core.labelled import LabelledFolder, id_table, list_images, mapped_ids
 from datasets.core.splits import Part
-from datasets.labelled.source import LabelledFolder, id_table, list_images, mapped_ids
 from depth.support.files import read_text
 from depth.types import Classes, UserError
 

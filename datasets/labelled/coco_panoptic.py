@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from datasets.core.images import read_image
+from datasets.core.labelled import LabelledFolder, list_images
 from datasets.core.splits import Part
-from datasets.labelled.source import LabelledFolder, list_images
 from depth.support.files import read_text
 from depth.types import IGNORE, Classes, UserError, reason_of
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from datasets.core.frames import NO_JITTER, FrameSample, draw_augmentation, draw_crop
-from datasets.core.images import read_image, resize_image
+from datasets.core.images import resize_image
 from datasets.core.known import SampleKnown
+from datasets.core.labelled import LabelledFolder
 from datasets.core.labels import crop_labels, resize_labels, scale_depth
-from datasets.labelled.source import LabelledFolder
 from depth.types import LabelledSample, Labels, UserError
 
 # Of a set whose camera is not asked for: what is computed with it cannot be mistaken for a result.
@@ -105,7 +105,7 @@ class LabelledImages(torch.utils.data.Dataset):
 
 def load_labelled(source: LabelledFolder, name: str, kinds: Collection[str]) -> tuple[Tensor, Labels]:
     """An image, uint8 (3,H,W), and its labels at that size. Raises UserError where a label has another size."""
-    image, labels = read_image(source.image_path(name)), source.labels(name, kinds)
+    image, labels = source.image(name), source.labels(name, kinds)
     for kind, value in labels.given().items():
         if value.shape[:2] != tuple(image.shape[1:]):
             (rows, columns), (height, width) = value.shape[:2], image.shape[1:]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.images import read_ids
+from datasets.core.labelled import LabelledFolder, list_images, mapped_ids
 from datasets.core.splits import Part
 from datasets.labelled.cityscapes import CLASSES, OWN_IDS, TABLE
-from datasets.labelled.source import LabelledFolder, list_images, mapped_ids
 from depth.types import UserError
 
 _FOLDERS = {"semantics": "semantic", "instances": "instance"}

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.core.images import read_image
+from datasets.core.depth_files import read_depth
+from datasets.core.labelled import LabelledFolder, find_image, id_table, mapped_ids, spread_colours
+from datasets.core.normal_files import read_normals
 from datasets.core.splits import Part
-from datasets.labelled.source import LabelledFolder, find_image, id_table, mapped_ids, spread_colours
 from depth.support.files import read_text
-from depth.types import Classes, UserError, reason_of
+from depth.types import Classes, UserError
 
 _NAMES = (
     "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves curtain dresser "
@@ -57,29 +58,4 @@ class Nyud(LabelledFolder):
         path = self.label_path(name, kind)
         if kind == "semantics":
             return mapped_ids(path, _TABLE, "NYUD's labels")
-        if kind == "depth":
-            depth = read_array(path, 2)
-            return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
-        if path.suffix == ".npy":
-            return unit_normals(read_array(path, 3))
-        return unit_normals(read_image(path).permute(1, 2, 0).numpy() / np.float32(127.5) - 1)
-
-
-def read_array(path: Path, dimensions: int) -> np.ndarray:
-    """A .npy file of numbers, (H,W) or (H,W,3), float32. Raises UserError for anything else."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged or no array: {reason_of(error)}") from None
-    array = array[..., 0] if dimensions == 2 and array.ndim == 3 and array.shape[2] == 1 else array
-    if array.ndim != dimensions or (dimensions == 3 and array.shape[2] != 3) or array.dtype.kind not in "fiu":
-        wanted = "(H,W)" if dimensions == 2 else "(H,W,3)"
-        raise UserError(f"{path} holds {array.dtype} of shape {array.shape}, not numbers {wanted}")
-    return array.astype(np.float32)
-
-
-def unit_normals(vectors: np.ndarray) -> np.ndarray:
-    """float32 (H,W,3): unit length, or 0 where a vector is too short to have a direction, or not finite."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    valid = np.isfinite(length) & (length > 0.5)
-    return np.where(valid, vectors / np.where(valid, length, 1), 0).astype(np.float32)
+        return read_depth(path) if kind == "depth" else read_normals(path)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.images import read_ids, read_image
+from datasets.core.labelled import LabelledFolder, find_image
 from datasets.core.splits import Part
-from datasets.labelled.source import LabelledFolder, find_image
 from depth.types import IGNORE, Classes, UserError
 
 _COLOURS = {

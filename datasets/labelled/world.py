@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.core.images import read_colours16, read_depth_png, read_ids
-from datasets.core.splits import FrameRef, Part, load_split
-from datasets.labelled.source import LabelledFolder, find_image, mapped_ids
-from depth.types import Classes, UserError
+from datasets.core.images import read_depth_png, read_ids
+from datasets.core.labelled import LabelledFolder, find_image, frame_of, mapped_ids
+from datasets.core.normal_files import read_normals
+from datasets.core.splits import Part, load_split
+from depth.types import Classes
 
 # The order of datasets.world.surfaces.Class. One picture does not tell what moves: moving cars are cars.
 _NAMES = "sky road kerb sidewalk terrain building wall pole vegetation box car hill".split()
@@ -20,7 +21,6 @@ _COLOURS = (
 _ROAD, _CAR, _MOVING, _HILL = 1, 10, 11, 12
 _TABLE = (*range(_CAR + 1), _CAR, _CAR + 1)
 _FOLDERS = {"semantics": "semantics/class_02", "instances": "semantics/instance_02", "normals": "semantics/normal_02"}
-_NORMAL_SCALE = 32767.0
 
 
 class WorldLabels(LabelledFolder):
@@ -28,6 +28,7 @@ class WorldLabels(LabelledFolder):
 
     classes = Classes(tuple(_NAMES), tuple(name in ("box", "car") for name in _NAMES), _COLOURS)
     kinds = ("semantics", "instances", "depth", "normals")
+    video = True
     download = "python -m datasets.synthetic --labels writes one"
 
     @classmethod
@@ -42,12 +43,12 @@ class WorldLabels(LabelledFolder):
 
     def image_path(self, name: str) -> Path:
         """The left camera's frame."""
-        ref = ref_of(name)
+        ref = frame_of(name)
         return find_image(self.root / ref.folder / "image_02" / "data" / f"{ref.frame:010d}")
 
     def label_path(self, name: str, kind: str) -> Path:
         """The frame's labels of a kind."""
-        ref, folder = ref_of(name), _FOLDERS.get(kind, "proj_depth/groundtruth/image_02")
+        ref, folder = frame_of(name), _FOLDERS.get(kind, "proj_depth/groundtruth/image_02")
         return self.root / ref.folder / folder / f"{ref.frame:010d}.png"
 
     def read(self, name: str, kind: str) -> np.ndarray:
@@ -58,19 +59,8 @@ class WorldLabels(LabelledFolder):
         if kind == "instances":
             return read_ids(path)
         if kind == "normals":
-            stored = read_colours16(path)
-            normals = stored.astype(np.float32) / np.float32(_NORMAL_SCALE) - 1
-            return np.where((stored == 0).all(-1, keepdims=True), np.float32(0), normals)
+            return read_normals(path)
         classes = mapped_ids(path, _TABLE, "the embedded world's classes")
         # A car's shadow is no car; that of one that moves is written as such.
         shadow = (read_ids(path) == _MOVING) & (read_ids(self.label_path(name, "instances")) == 0)
         return np.where(shadow, np.uint8(_ROAD), classes)
-
-
-def ref_of(name: str) -> FrameRef:
-    """The frame of this name. Raises UserError where it is none."""
-    try:
-        folder, frame, side = name.split(" ")
-        return FrameRef(folder, int(frame), side)
-    except ValueError:
-        raise UserError(f"{name!r} is not the name of a frame") from None

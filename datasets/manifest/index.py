@@ -16,22 +16,16 @@ import numpy as np
 from datasets.core.images import image_size
 from datasets.core.intrinsics import CameraFile
 from datasets.core.splits import Part
-from datasets.manifest.records import (
-    PARTS,
-    Malformed,
-    Record,
-    parse_cameras,
-    parse_frame,
-    parse_header,
-    parse_json,
-)
+from datasets.manifest.header import Header, parse_header
+from datasets.manifest.records import PARTS, Record, parse_frame
+from datasets.manifest.values import Malformed, parse_json
 from depth.types import UserError
 
 _MAX_LINE = 1 << 16  # bytes; a line with everything has some 700
-_MAX_CAMERAS_FILE = 1 << 26
 _GAP = 1.5  # of a sequence's usual step in time; more is a gap
 # What a line may say of its frame, as bits.
-FACTS = {"other": 1, "depth": 2, "pose": 4, "speed": 8, "mask": 16}
+_SAID = ("other", "depth", "pose", "speed", "mask", "semantics", "instances", "normals")
+FACTS = {name: 1 << place for place, name in enumerate(_SAID)}
 _MASKS_LOOKED_AT = 200  # different ones, when the manifest is opened; the others when they are used
 
 
@@ -65,13 +59,17 @@ class Sequence:
         there = at < len(self.numbers) and self.numbers[at] == number
         return at if there and (fact is None or self.facts[at] & FACTS[fact]) else None
 
+    def known(self, fact: str) -> np.ndarray:
+        """bool (N,): the frames whose lines say this, one of FACTS."""
+        return (self.facts & FACTS[fact]) > 0
+
 
 @dataclass(frozen=True)
 class Index:
-    """A manifest's cameras and sequences, and where its lines begin."""
+    """A manifest's header and sequences, and where its lines begin."""
 
     path: Path
-    cameras: dict[str, CameraFile]
+    header: Header
     sequences: dict[str, Sequence]
     offsets: np.ndarray  # int64: byte at which line i + 1 begins
     left_out: tuple[int, str]  # lines with missing files, and what is said of the first
@@ -81,7 +79,7 @@ class Index:
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offsets[line - 1])
-                return parse_frame(parse_json(file.readline(_MAX_LINE)), self.cameras)
+                return parse_frame(parse_json(file.readline(_MAX_LINE)), self.header)
         except OSError as error:
             raise UserError(f"cannot read {self.path}: {error.strerror or error}") from None
         except Malformed as error:
@@ -135,7 +133,7 @@ class _Reader:
         self.path, self.folder = path, os.path.dirname(os.path.abspath(path))
         self.skip_missing, self.files = skip_missing, files
         self.offsets = array("q")
-        self.cameras: dict[str, CameraFile] | None = None
+        self.header: Header | None = None
         self.sequences: dict[str, _Growing] = {}
         self.masks: set[tuple[str, str]] = set()
         self.left_out, self.first_left_out = 0, ""
@@ -144,26 +142,12 @@ class _Reader:
         """Takes the next line, the header first. Raises UserError, with the line's number, for one that is wrong."""
         try:
             values = parse_json(content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content)
-            if self.cameras is None:
-                self.cameras = self._cameras(parse_header(values))
+            if self.header is None:
+                self.header = parse_header(values, self.folder)
             else:
-                self._frame(line, parse_frame(values, self.cameras))
+                self._frame(line, parse_frame(values, self.header))
         except (Malformed, UserError) as error:
             raise UserError(f"{self.path}, line {line}: {error}") from None
-
-    def _cameras(self, given: dict | str) -> dict[str, CameraFile]:
-        if isinstance(given, dict):
-            return parse_cameras(given)
-        file = Path(self.folder, given)
-        try:
-            content = file.read_bytes() if file.stat().st_size <= _MAX_CAMERAS_FILE else b""
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise Malformed(f"cannot read the cameras {given}: {reason}") from None
-        try:
-            return parse_cameras(parse_json(content.removeprefix(b"\xef\xbb\xbf")))
-        except Malformed as error:
-            raise Malformed(f"{given}: {error}") from None
 
     def _frame(self, line: int, record: Record) -> None:
         missing = self._missing(record) if self.files else None
@@ -201,12 +185,12 @@ class _Reader:
                 return name
         if record.mask and (record.mask, record.camera) not in self.masks and len(self.masks) < _MASKS_LOOKED_AT:
             self.masks.add((record.mask, record.camera))
-            check_size(record.mask, image_size(Path(self.folder, record.mask)), self.cameras[record.camera])
+            check_size(record.mask, image_size(Path(self.folder, record.mask)), self.header.cameras[record.camera])
         return None
 
     def finished(self) -> Index:
         """The index of all lines. Raises UserError where they name no frame or two frames of one order."""
-        if self.cameras is None:
+        if self.header is None:
             raise UserError(f"{self.path} is empty: the first line is a header, see docs/MANIFEST.md")
         if not self.sequences:
             what = (
@@ -215,7 +199,7 @@ class _Reader:
             raise UserError(f"{self.path} names no frame: {what}")
         sequences = {name: self._sorted(name, grown) for name, grown in self.sequences.items()}
         offsets = np.frombuffer(self.offsets, np.int64)
-        return Index(self.path, self.cameras, sequences, offsets, (self.left_out, self.first_left_out))
+        return Index(self.path, self.header, sequences, offsets, (self.left_out, self.first_left_out))
 
     def _sorted(self, name: str, grown: _Growing) -> Sequence:
         values = np.array(grown.orders if grown.ordered else grown.keys)

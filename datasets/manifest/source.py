@@ -17,7 +17,8 @@ from datasets.core.sources import OwnSource
 from datasets.core.splits import EvaluatedPart, FrameRef, validation_border
 from datasets.core.truth import GroundTruth
 from datasets.manifest.index import FACTS, Sequence, check_size, parts_of, read_index
-from datasets.manifest.records import Malformed, Record
+from datasets.manifest.records import Record
+from datasets.manifest.values import Malformed
 from depth.types import DepthPixels, UserError
 
 
@@ -36,7 +37,7 @@ class Manifest(OwnSource):
         frames: Counter[str] = Counter()
         for sequence in self.index.sequences.values():
             frames[sequence.camera] += len(sequence.numbers)
-        camera = self.index.cameras[frames.most_common(1)[0][0]]
+        camera = self.index.header.cameras[frames.most_common(1)[0][0]]
         return camera.width, camera.height
 
     def frames(self, part: EvaluatedPart, offsets: tuple[int, ...] = ()) -> list[FrameRef]:
@@ -51,7 +52,7 @@ class Manifest(OwnSource):
             near = np.ones_like(mine) if self.index.names_parts else mine
             keep = mine.copy()
             for offset in offsets:
-                keep &= _has_neighbour(sequence, offset, near) if offset else (sequence.facts & FACTS["other"]) > 0
+                keep &= _has_neighbour(sequence, offset, near) if offset else sequence.known("other")
             refs += [FrameRef(name, each, "l") for each in sequence.numbers[keep].tolist()]
         return refs
 
@@ -61,17 +62,17 @@ class Manifest(OwnSource):
 
     def image_path(self, ref: FrameRef) -> Path:
         """The frame's image file. Raises UserError where the manifest has no such frame."""
-        record, _ = self._record(ref)
+        record, _ = self.record(ref)
         return self._file(record.other.image if ref.side == "r" else record.image)
 
     def intrinsics(self, ref: FrameRef) -> tuple[np.ndarray, tuple[int, int]]:
         """K, float64 (3,3), in pixels of the image, and its (width, height)."""
-        camera = self._camera(ref)
+        camera = self.camera(ref)
         return camera.matrix, (camera.width, camera.height)
 
     def stereo_from(self, ref: FrameRef) -> np.ndarray:
         """other_from_this, float64 (4,4), metres. Raises UserError where the line names no other camera."""
-        record, line = self._record(ref)
+        record, line = self.record(ref)
         if record.other is None:
             raise UserError(f'{self.root}, line {line}: no "other_camera", which --use_stereo needs')
         other = record.other.other_from_this
@@ -87,22 +88,22 @@ class Manifest(OwnSource):
 
     def line(self, ref: FrameRef) -> int:
         """The line of a frame, for messages. Raises UserError where the manifest has no such frame."""
-        return self._record(ref)[1]
+        return self.record(ref)[1]
 
     def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth | None:
         """The depth files that the lines name; None where none does."""
-        known = any((sequence.facts & FACTS["depth"]).any() for sequence in self.index.sequences.values())
+        known = any(sequence.known("depth").any() for sequence in self.index.sequences.values())
         return ManifestDepth(self) if known else None
 
     def counted(self, ref: FrameRef) -> np.ndarray | None:
         """bool (H,W), True: the pixel counts; None where all do. Raises UserError for a mask that cannot be used."""
-        record, line = self._record(ref)
+        record, line = self.record(ref)
         lens = self.lens(ref)
         if record.mask is None or ref.side == "r":
             return None if lens is None else _seen(lens)
         try:
             counted = _read_mask(self._file(record.mask))
-            check_size(record.mask, counted.shape[::-1], self._camera(ref))
+            check_size(record.mask, counted.shape[::-1], self.camera(ref))
         except (UserError, Malformed) as error:
             raise UserError(f"{self.root}, line {line}: {error}") from None
         return counted if lens is None else lens.straighten_mask(counted)
@@ -111,7 +112,7 @@ class Manifest(OwnSource):
         """The line's pose; the other camera's by other_from_this."""
         if self._place(ref, "pose") is None:
             return None
-        record, _ = self._record(ref)
+        record, _ = self.record(ref)
         return record.pose if ref.side == "l" else record.pose @ self.stereo_from(ref)
 
     def travelled(self, ref: FrameRef, offset: int) -> float | None:
@@ -120,25 +121,25 @@ class Manifest(OwnSource):
         refs = (ref, ref.neighbour(offset))
         if known is not None or any(self._place(each, "speed") is None for each in refs):
             return known
-        first, second = (self._record(each)[0] for each in refs)
+        first, second = (self.record(each)[0] for each in refs)
         if first.time is None or second.time is None:
             return None
         return abs(second.time - first.time) * (abs(first.speed) + abs(second.speed)) / 2
 
     def lens(self, ref: FrameRef) -> Lens | None:
         """What bends the frame's picture; both cameras of a pair, which is rectified, have none or the same."""
-        return self._camera(ref).lens
+        return self.camera(ref).lens
 
     def depth(self, ref: FrameRef) -> DepthPixels:
         """A frame's depth, where it counts. Raises UserError, with the line, where it cannot be read."""
-        record, line = self._record(ref)
+        record, line = self.record(ref)
         if record.depth is None:
             raise UserError(f'{self.root}, line {line}: no "depth"')
         lens, counted = self.lens(ref), self.counted(ref)
         try:
             pixels = DepthPixels.of(read_depth(self._file(record.depth.path), record.depth.scale, record.depth.key))
             if lens is not None or counted is not None:
-                check_size(record.depth.path, pixels.shape[::-1], self._camera(ref))
+                check_size(record.depth.path, pixels.shape[::-1], self.camera(ref))
         except (UserError, Malformed) as error:
             raise UserError(f"{self.root}, line {line}: {error}") from None
         pixels = pixels if lens is None else lens.straighten_depth(pixels)
@@ -173,15 +174,21 @@ class Manifest(OwnSource):
         other = place is not None and ref.side == "r" and not sequence.facts[place] & FACTS["other"]
         return None if other else place
 
-    def _record(self, ref: FrameRef) -> tuple[Record, int]:
+    def knows(self, ref: FrameRef, fact: str) -> bool:
+        """Whether there is such a frame, and its line says this of it, see datasets.manifest.index.FACTS."""
+        return self._place(ref, fact) is not None
+
+    def record(self, ref: FrameRef) -> tuple[Record, int]:
+        """A frame's line as it stands, and its number. Raises UserError where there is no such frame."""
         place = self._place(ref)
         if place is None:
             raise UserError(f"no frame {ref.name} in {self.root}")
         line = int(self.index.sequences[ref.folder].lines[place])
         return self.index.record(line), line
 
-    def _camera(self, ref: FrameRef) -> CameraFile:
-        return self.index.cameras[self.index.sequences[ref.folder].camera]
+    def camera(self, ref: FrameRef) -> CameraFile:
+        """The camera that the frame's line names."""
+        return self.index.header.cameras[self.index.sequences[ref.folder].camera]
 
     def _file(self, name: str) -> Path:
         return self.root.parent / name

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from datasets.core.images import image_size
+from datasets.core.labelled import LabelledFolder
 from datasets.labelled import open_labelled
 from datasets.labelled.dataset import load_labelled
-from datasets.labelled.source import LabelledFolder
 from depth.types import UserError
 
 _LOOKED_AT = 20  # images of a part that are read with their labels

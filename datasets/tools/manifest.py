@@ -7,6 +7,7 @@ import numpy as np
 from datasets.core.images import image_size, read_image
 from datasets.core.splits import FrameRef
 from datasets.manifest.index import FACTS
+from datasets.manifest.labels import ManifestLabels
 from datasets.manifest.source import Manifest
 from datasets.tools.facts import Facts, Pair, note_camera
 from depth.types import UserError
@@ -22,16 +23,18 @@ def manifest_facts(source: Manifest, use_stereo: bool = False) -> Facts:
     facts.samples = len(source.frames("train", offsets))
     for part in ("train", "val", "test"):
         facts.counts.append(f"{part} {len(source.frames(part, () if part == 'test' else offsets)):,}")
-    said = {name: sum(int(((s.facts & bit) > 0).sum()) for s in sequences.values()) for name, bit in FACTS.items()}
+    said = {name: sum(int(s.known(name).sum()) for s in sequences.values()) for name in FACTS}
     facts.counts += [f"{count:,} with {name.replace('other', 'other camera')}" for name, count in said.items() if count]
+    labels = ManifestLabels(source)
     if not facts.samples:
+        facts.samples = len(labels.images("train"))
         facts.evaluated = said["depth"]
     if not facts.samples + facts.evaluated:
-        facts.problems.append("no frame for training has a frame before and after it, and none has depth to evaluate")
+        facts.problems.append("no frame for training has a frame before and after it, and none has depth or labels")
     refs = source.frames("all")
     looked_at = [refs[i] for i in dict.fromkeys(np.linspace(0, len(refs) - 1, _LOOKED_AT).astype(int).tolist())]
     for ref in looked_at:
-        _look(facts, source, ref)
+        _look(facts, source, labels, ref)
     facts.stored_bytes = sum(source.image_path(r).stat().st_size for r in looked_at) * len(refs) // len(looked_at)
     for name, sequence in sequences.items():
         note_camera(facts, source, FrameRef(name, int(sequence.numbers[0]), "l"))
@@ -40,8 +43,8 @@ def manifest_facts(source: Manifest, use_stereo: bool = False) -> Facts:
     return facts
 
 
-def _look(facts: Facts, source: Manifest, ref: FrameRef) -> None:
-    """Reads a frame's depth and mask, and its image's header."""
+def _look(facts: Facts, source: Manifest, labels: ManifestLabels, ref: FrameRef) -> None:
+    """Reads a frame's depth, mask and labels, and its image's header."""
     try:
         size = image_size(source.image_path(ref))
         facts.sizes["x".join(map(str, size))] += 1
@@ -54,6 +57,9 @@ def _look(facts: Facts, source: Manifest, ref: FrameRef) -> None:
         if truth is not None and truth.has(ref):
             truth.check(ref)
         source.counted(ref)
+        for kind in set(labels.kinds) - {"depth"}:  # depth to evaluate with may have a size of its own
+            if source.knows(ref, kind):
+                labels.read(ref.name, kind)
     except UserError as error:
         facts.problems.append(str(error))
 

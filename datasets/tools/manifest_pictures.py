@@ -30,6 +30,6 @@ def _plain(name: str) -> str:
 
 def _frames(source: Manifest, name: str) -> Iterator[Frame]:
     sequence = source.index.sequences[name]
-    camera = source.index.cameras[sequence.camera]
+    camera = source.index.header.cameras[sequence.camera]
     for number in sequence.numbers.tolist():
         yield Frame(f"{number:06d}", source.image_path(FrameRef(name, number, "l")), camera=camera)

@@ -39,7 +39,8 @@ def build_dense_objective(config: Config, classes: dict[str, Any] | None) -> Den
     options = config.tasks
     tasks = tasks_of(config, classes_of(classes))
     net = build_dense_net(config, tasks, config.network.encoder_weights)
-    pose_net = build_pose_net(config, config.network.pose_encoder_weights) if options.video else None
+    posed = options.video and config.data.poses == "network"
+    pose_net = build_pose_net(config, config.network.pose_encoder_weights) if posed else None
     weights = _weights(config, tasks)
     channels = sum(tasks[name].condition_channels for name in options.conditions)
     return DenseObjective(
@@ -62,7 +63,9 @@ def _weights(config: Config, tasks: dict[str, Task]) -> dict[str, float]:
     """Term -> weight, of labels, video and branch. A term that has no flag weighs 1."""
     terms = [term for task in tasks.values() for term in task.terms]
     weights = {name: getattr(config.tasks, f"{name}_weight", 1.0) for name in terms}
-    return weights | {"photometric": 1.0, "smoothness": config.loss.disparity_smoothness} | branch_weights(config)
+    speed = config.loss.speed_weight if config.loss.pose_scale == "speed" else 0.0
+    weights |= {"photometric": 1.0, "smoothness": config.loss.disparity_smoothness, "speed": speed}
+    return weights | branch_weights(config)
 
 
 def load_dense_into(objective: DenseObjective, place: Path) -> list[str]:

@@ -15,6 +15,14 @@ CropName = Annotated[Literal["none", "garg", "eigen"] | None, tyro.conf.arg(meta
 MANIFEST_PARTS = ("train", "val", "test", "all")
 
 
+def _check_manifest(dataset: str, data_path: str | None, eval_split: str | None) -> None:
+    """Raises UserError for a manifest without a path, or a part that no manifest has."""
+    frames = dataset == "frames"
+    check(not frames or data_path is not None, "--dataset frames needs --data_path: a manifest")
+    known = not frames or eval_split in (None, *MANIFEST_PARTS)
+    check(known, f"--eval_split {eval_split}: with --dataset frames one of {', '.join(MANIFEST_PARTS)}")
+
+
 @dataclass(frozen=True)
 class _ModelOptions:
     """What both evaluations ask for: frames and a model."""
@@ -115,13 +123,10 @@ class EvaluationOptions(_ModelOptions):
         )
 
     def _check_protocol(self) -> None:
-        frames = self.dataset == "frames"
-        check(not frames or self.data_path is not None, "--dataset frames needs --data_path: a manifest")
+        _check_manifest(self.dataset, self.data_path, self.eval_split)
         check(
-            not frames or self.eval_split in (None, *MANIFEST_PARTS),
-            f"--eval_split {self.eval_split}: with --dataset frames one of {', '.join(MANIFEST_PARTS)}",
+            self.dataset == "frames" or self.protocol is None, "--protocol needs --dataset frames: a split has its own"
         )
-        check(frames or self.protocol is None, "--protocol needs --dataset frames: a split has its own")
         check(self.gt_scale is None or self.gt_path is not None, "--gt_scale needs --gt_path")
         check(self.gt_scale is None or self.gt_scale > 0, "--gt_scale is above 0")
         limits = [limit for limit in (0, self.min_depth, self.max_depth) if limit is not None]
@@ -132,12 +137,19 @@ class EvaluationOptions(_ModelOptions):
 class PoseOptions(_ModelOptions):
     """Options of evaluate_pose.py: which trajectories are evaluated, and with what."""
 
-    eval_split: str = "odom_9"
+    dataset: Literal["kitti", "frames"] = "kitti"
+    """What the data is; frames is a manifest with poses (docs/MANIFEST.md)."""
+    eval_split: Text = None
     """odom_9, odom_10 (KITTI's odometry data: sequences/09/image_2, sequences/09/calib.txt, poses/09.txt), synthetic
-    (the embedded world's test drives), or a split's folder or file whose frames follow each other."""
+    (the embedded world's test drives), or a split's folder or file whose frames follow each other; with --dataset
+    frames train, val, test or all. Default: odom_9; test."""
     eval_out_dir: Text = None
     """Folder for trajectories, metrics.json and plot. Default: <run>/poses_<split>, with --checkpoint_choice best
     <run>/poses_<split>_best."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_manifest(self.dataset, self.data_path, self.eval_split)
 
 
 @dataclass(frozen=True)
@@ -147,9 +159,10 @@ class DenseOptions(_ModelOptions):
     eval_split: Literal["train", "val", "test"] = "val"
     """Part of the labelled set."""
     dataset: Annotated[
-        Literal["synthetic", *LABELLED_DATASETS] | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+        Literal["synthetic", "frames", *LABELLED_DATASETS] | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")
     ] = None
-    """Which labelled set. Default: the one that the model was trained on; all but synthetic need --data_path."""
+    """Which labelled set; frames is a manifest (docs/MANIFEST.md). Default: the one that the model was trained on; all
+    but synthetic need --data_path."""
     against: tuple[str, ...] = ()
     """Evaluated single-task runs, one for each of the model's tasks: prints the multi-task gain over them."""
     save_predictions: bool = False

@@ -72,8 +72,13 @@ def _check_tasks(config: Config) -> None:
         check(tasks.crop is None, "--crop is for labels alone: video needs whole frames (--depth_from labels)")
         check(tasks.scale_range == (1.0, 1.0), "--scale_range is for labels alone: video needs whole frames")
         check(not data.use_stereo, "--use_stereo with several tasks is not supported: leave it out")
+        sparse = config.loss.depth_supervision > 0
+        check(
+            not sparse, "--depth_supervision is for --tasks depth alone: --depth_from both learns from depth's labels"
+        )
     else:
         check(not data.use_stereo and not data.learn_intrinsics, "--use_stereo and --learn_intrinsics need video")
+        check(config.metres_from is None, f"metres from {config.metres_from} need depth from video")
 
 
 def parse_training(description: str, arguments: Sequence[str] | None = None) -> Config:

@@ -157,7 +157,7 @@ def test_labels_of_different_sizes(tmp_path):
     with pytest.raises(UserError, match="different sizes .semantics 16x12, depth 6x5"):
         source.labels(name, ("semantics", "depth"))
     save(source.label_path(name, "depth"), np.ones((5, 6, 2), np.float32))
-    with pytest.raises(UserError, match=r"shape \(5, 6, 2\), not numbers \(H,W\)"):
+    with pytest.raises(UserError, match=r"\(height, width\) real numbers, this is float32 \(5, 6, 2\)"):
         source.read(name, "depth")
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from torch import Tensor
 
-from datasets.core.images import read_ids
-from datasets.core.splits import Part
+from datasets.core.images import read_ids, read_image
+from datasets.core.splits import FrameRef, Part
 from depth.types import IGNORE, Classes, Labels, UserError
 
 KINDS = ("semantics", "instances", "depth", "normals")  # the fields of Labels
@@ -26,9 +27,10 @@ class LabelledFolder:
     """
 
     classes: Classes | None = None
-    kinds: ClassVar[tuple[str, ...]] = ()  # those of KINDS that the set has
+    kinds: tuple[str, ...] = ()  # those of KINDS that the set has
     own_ids: tuple[int, ...] = ()  # class id -> the set's own; empty: they are the same
     stems: ClassVar[bool] = False  # the last part of a name is unique, and what the set's own tools know an image by
+    video: ClassVar[bool] = False  # True: its images are frames, and are called as these are
     wanted: ClassVar[dict[str, int]] = {}  # part -> images of the whole set
     download: ClassVar[str] = ""  # where it is to be had, for messages
 
@@ -49,6 +51,10 @@ class LabelledFolder:
     def image_path(self, name: str) -> Path:
         """The image file of a name."""
         raise NotImplementedError
+
+    def image(self, name: str) -> Tensor:
+        """The image, uint8 (3,H,W), of its labels' size."""
+        return read_image(self.image_path(name))
 
     def label_path(self, name: str, kind: str) -> Path:
         """The file that holds an image's labels of a kind."""
@@ -111,6 +117,15 @@ class LabelledFolder:
                 if gone:
                     missing.append(f"{part}: {len(gone):,} without {kind}, e.g. {self.label_path(gone[0], kind)}")
         return counts, missing
+
+
+def frame_of(name: str) -> FrameRef:
+    """The frame of this name, see FrameRef.name. Raises UserError where it is none."""
+    try:
+        folder, frame, side = name.rsplit(" ", 2)
+        return FrameRef(folder, int(frame), side)
+    except ValueError:
+        raise UserError(f"{name!r} is not the name of a frame") from None
 
 
 def mapped_ids(path: Path, table: Sequence[int] | np.ndarray, what: str) -> np.ndarray:
