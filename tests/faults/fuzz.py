@@ -15,6 +15,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -31,6 +32,7 @@ from datasets.core.splits import parse_split
 from datasets.kitti.calibration import read_odometry_cameras, read_raw_cameras, read_raw_velodyne
 from datasets.kitti.ground_truth import read_scan, velodyne_depth
 from datasets.kitti.poses import read_poses
+from datasets.manifest.labels import ManifestLabels
 from datasets.manifest.source import Manifest
 from depth.evaluation.predictors import StoredPredictions
 from depth.options.config import config_from_dict
@@ -41,6 +43,7 @@ from tests.faults.hostile_files import (
     ARCHIVE,
     CALIBRATION,
     CAMERA,
+    CLASS,
     CONFIG,
     DEPTH,
     IMAGE,
@@ -96,16 +99,18 @@ def _read_array(path):
 
 def _read_manifest(path):
     """The files that its lines name are there."""
-    for name, content in {"image.png": IMAGE, "depth.png": DEPTH, "d.npy": npy(16, 24)}.items():
+    for name, content in {"image.png": IMAGE, "class.png": CLASS, "depth.png": DEPTH, "d.npy": npy(16, 24)}.items():
         (path.parent / name).write_bytes(content)
     source = Manifest(path)
-    truth = source.ground_truth(None, None)
+    truth, labels = source.ground_truth(None, None), ManifestLabels(source)
     for ref in source.frames("all"):
         source.image_path(ref)
         source.intrinsics(ref)
         source.counted(ref)
         if truth and truth.has(ref):
             truth(ref)
+        for kind in filter(partial(source.knows, ref), set(labels.kinds) - {"depth"}):
+            labels.read(ref.name, kind)
     source.frames("train", (-1, 1))
     source.frames("val", (0,))
     source.notes()

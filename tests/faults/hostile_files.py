@@ -136,10 +136,14 @@ def npz():
 
 
 IMAGE = png(np.zeros((16, 24, 3), np.uint8))
+CLASS = png(np.zeros((16, 24), np.uint8))
 DEPTH = png(np.arange(64, dtype=np.uint16).reshape(8, 8))
-MANIFEST = b"""{"manifest": 1, "cameras": {"a": {"width": 24, "height": 16, "fx": 20, "fy": 20, "cx": 11.5, "cy": 7.5}}}
+MANIFEST = b"""{"manifest": 1, "cameras": {"a": {"width": 24, "height": 16, "fx": 20, "fy": 20, "cx": 11.5, \
+"cy": 7.5}}, "classes": {"road": 0, "car": {"id": 1, "thing": true, "colour": [0, 0, 142]}}, "void": [255]}
 {"image": "image.png", "sequence": "s", "order": 1, "camera": "a", "mask": "image.png", "split": "val"}
 {"image": "image.png", "sequence": "s", "order": 2, "camera": "a", "speed": 3.5, "depth": {"path": "d.npy"}}
+{"image": "image.png", "sequence": "s", "order": 3, "camera": "a", "depth": {"path": "d.npy"}, "labels": \
+{"semantics": "class.png", "instances": {"path": "class.png", "from": 1}, "normals": "image.png"}}
 {"image": "image.png", "sequence": "t", "time": 2.5, "camera": "a", "depth": {"path": "depth.png", "scale": 256}}
 {"image": "image.png", "sequence": "t", "time": 3, "camera": "a", "pose": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}
 """

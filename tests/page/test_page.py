@@ -1,9 +1,6 @@
 """app.py: in a headless Chromium a picture and a clip are dropped and looked at; what is refused; nothing stays."""
 
-import json
 import shutil
-import threading
-from http.client import HTTPConnection
 
 import cv2
 import numpy as np
@@ -22,6 +19,7 @@ from depth.options.train import TrainOptions
 from depth.prediction.api import load_model
 from depth.support.distributed import Process
 from tests.clip_maker import drive, write_video
+from tests.page.serving import ask, served
 from tests.tiny_run import add_best, save_run
 from train import train
 
@@ -48,13 +46,6 @@ def run_folder(tmp_path_factory):
     return folder / "tiny"
 
 
-def served(checkpoint, folder, **options):
-    """A server that answers, until `shutdown`."""
-    server = page_server(PageOptions(checkpoint=str(checkpoint), port=0, device="cpu", **options), folder)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
 @pytest.fixture(scope="module")
 def uploads(tmp_path_factory):
     return tmp_path_factory.mktemp("uploads")
@@ -72,13 +63,6 @@ def picture(tmp_path):
     path = tmp_path / "my picture é.png"
     cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))[1].tofile(str(path))
     return path
-
-
-def ask(server, method, path, body=b"", **headers):
-    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-    connection.request(method, path, body, headers)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
 
 
 @needs_browser

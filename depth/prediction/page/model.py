@@ -16,12 +16,14 @@ from torch import Tensor
 from depth.build import build_branch
 from depth.dejavu.edits import EDITS, build_edit, default_block
 from depth.dense.building import load_dense
-from depth.prediction.api import METRES, DepthModel, full_size
+from depth.options.dejavu import DejaVuOptions
+from depth.prediction.api import METRES, UP_TO_SCALE, DepthModel, full_size
 from depth.prediction.pictures import resize_picture
 from depth.runs.checkpoint import find_checkpoint, load_checkpoint, load_weights
 from depth.runs.contents import config_of
 from depth.runs.monodepth2 import is_monodepth2_folder
 from depth.support.parts import constructor_of
+from depth.tasks.base import Outputs
 from depth.trained import load_trained
 from depth.types import UserError
 
@@ -76,14 +78,28 @@ class PageModel:
             inverse = self.depth.inverse_depth(resized[None])[0]
             return Seen(full_size(inverse, *size, self.depth.scale, self.depth.unit).depth, self.depth.unit, {})
         with torch.inference_mode():
-            outputs = self.net(self._input(resized))
-        results = {name: task.results(outputs, size)[0] for name, task in self.tasks.items()}
+            results = self._results(self.net(self._input(resized)).outputs(), size)
         pictures = {name: self.tasks[name].picture(result) for name, result in results.items() if name != "depth"}
-        return Seen(results.get("depth"), METRES, pictures)
+        return Seen(results.get("depth"), METRES if self._metric else UP_TO_SCALE, pictures)
+
+    def _results(self, outputs: Outputs, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {name: task.results(outputs, size)[0] for name, task in self.tasks.items()}
+
+    @property
+    def _metric(self) -> bool:
+        """Whether a depth beside other tasks has metres."""
+        return "depth" in self.config.tasks.labelled or self.config.metres_from is not None
 
     def edits(self) -> dict[str, list[str]]:
         """Edit -> the settings it takes."""
         return {name: _settings_of(constructor_of(EDITS, name, "edit")) for name in EDITS}
+
+    def usual(self) -> dict[str, Any]:
+        """The training's edit and its settings, with which the page begins; the defaults without DejaVu."""
+        options = DejaVuOptions() if self.config is None else self.config.dejavu
+        found = {name: getattr(options, f"edit_{name}") for name in _SETTINGS}
+        edit = options.edit if options.edit in EDITS else "spectral"
+        return found | {"edit": edit, "block": found["block"] or default_block(self.width)}
 
     def dejavu(self, picture: np.ndarray, edit: str, settings: dict[str, Any]) -> dict[str, np.ndarray]:
         """Redacted, regenerated, their difference to the picture, and what the module is told, uint8 (h,w,3) RGB.
@@ -95,26 +111,26 @@ class PageModel:
 
         Raises UserError for a model without a regeneration module, an unknown edit, or a setting out of range.
         """
+        if self.config is None or not self.config.dejavu.dejavu:
+            raise UserError("this model was trained without DejaVu: train with --dejavu to see it at work")
         image = self._input(resize_picture(picture, self.height, self.width))
-        options = self._dejavu_options()
-        given = {name: getattr(options, f"edit_{name}") for name in _SETTINGS} | settings
-        given["block"] = int(given["block"] or default_block(self.width))
+        given = {name: value for name, value in self.usual().items() if name != "edit"} | settings
         branch = self._loaded_branch(image)
-        branch.edit = build_edit(edit, **given)
+        branch.edit = build_edit(edit, **given | {"block": int(given["block"])})
         torch.manual_seed(0)  # the same blocks for the same picture
         with torch.inference_mode():
-            prediction = self._condition(image)
+            outputs = self._outputs(image)
+            prediction = self._condition(outputs)
             found = branch(image, prediction)
         difference = (found.regenerated - image).abs() * _DIFFERENCE_GAIN
         pictures = {"picture": image, "redacted": found.redacted, "regenerated": found.regenerated}
         shown = {name: _bytes(each[0]) for name, each in pictures.items()}
         shown[f"difference, times {_DIFFERENCE_GAIN:g}"] = _bytes(difference[0])
-        return shown | {"what the module is told": _magma(prediction[0, 0].cpu().numpy())}
-
-    def _dejavu_options(self) -> Any:
-        if self.config is None or not self.config.dejavu.dejavu:
-            raise UserError("this model was trained without DejaVu: train with --dejavu to see it at work")
-        return self.config.dejavu
+        if not self.tasks:
+            return shown | {"what the module is told": _magma(prediction[0, 0].cpu().numpy())}
+        results = self._results(outputs, tuple(image.shape[-2:]))
+        told = {name: self.tasks[name].picture(results[name]) for name in self.config.tasks.conditions}
+        return shown | {f"what the module is told: {name}": each for name, each in told.items()}
 
     def _loaded_branch(self, image: Tensor) -> Any:
         """The branch with the weights of the training's checkpoint."""
@@ -127,17 +143,21 @@ class PageModel:
             if not mine:
                 raise UserError("the regeneration module is in a run's last.pt alone: give the run's folder")
             with torch.inference_mode():
-                channels = self._condition(image).shape[1]
+                channels = self._condition(self._outputs(image)).shape[1]
             branch = build_branch(self.config, channels, normalise=not self.tasks)
             load_weights(branch, mine, "regeneration module", self.place)
             self._branch = branch.to(self.device).eval()
         return self._branch
 
-    def _condition(self, image: Tensor) -> Tensor:
+    def _outputs(self, image: Tensor) -> Outputs:
+        """What the network says, by task."""
+        output = self.net(image)
+        return output.outputs() if self.tasks else {"depth": output.disparities[0].float()}
+
+    def _condition(self, outputs: Outputs) -> Tensor:
         """What the regeneration module is given: (B,C,h,w)."""
-        outputs = self.net(image)
         if not self.tasks:
-            return outputs.disparities[0].float()
+            return outputs["depth"]
         return torch.cat([self.tasks[name].condition(outputs) for name in self.config.tasks.conditions], 1)
 
     def _input(self, resized: Tensor) -> Tensor:

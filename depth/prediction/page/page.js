@@ -135,10 +135,9 @@ function draw(pixels) {
 }
 
 function settings() {
-  const presets = { keep: 0.5, block: 16, drop: 0.5, cutoff: 0.25, band: "0.08 0.35" };
   at("settings").replaceChildren(...facts.edits[at("name").value].map((name) => {
     const label = document.createElement("label"), input = document.createElement("input");
-    Object.assign(input, { name, value: presets[name], size: 8 });
+    Object.assign(input, { name, value: [facts.usual[name]].flat().join(" "), size: 8 });
     label.append(`${name} `, input);
     return label;
   }));
@@ -171,7 +170,7 @@ guarded(async () => {
   at("without").hidden = facts.dejavu;
   at("edit").hidden = !facts.dejavu;
   at("name").replaceChildren(...Object.keys(facts.edits).map((name) => new Option(name)));
-  at("name").value = "spectral";
+  at("name").value = facts.usual.edit;
   settings();
   at("name").onchange = settings;
   at("file").onchange = () => at("file").files[0] && take(at("file").files[0]);

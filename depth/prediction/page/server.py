@@ -103,6 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         model, levels = self.server.model, np.arange(256, dtype=np.uint8)[:, None]
         colours = cv2.applyColorMap(levels, cv2.COLORMAP_MAGMA)[:, 0, ::-1].tolist()
         limits = {"max_bytes": self.server.max_bytes, "colours": colours, "edits": model.edits()}
+        limits |= {"usual": model.usual()}
         return limits | {"model": str(model.place), "dejavu": model.config is not None and model.config.dejavu.dejavu}
 
     def _look(self, frames: Sequence[np.ndarray]) -> dict[str, Any]:
