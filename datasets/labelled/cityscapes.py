@@ -26,7 +26,7 @@ _COLOURS = (
 )  # fmt: skip
 _FIRST_THING = 11
 CLASSES = Classes(tuple(NAMES), tuple(k >= _FIRST_THING for k in range(19)), _COLOURS)
-_INSTANCED = 1000  # from here on an instance id is class * 1000 + number
+INSTANCED = 1000  # from here on an instance id is class * 1000 + number
 _FILES = {
     "semantics": ("gtFine", "_gtFine_labelIds.png"),
     "instances": ("gtFine", "_gtFine_instanceIds.png"),
@@ -82,8 +82,8 @@ class Cityscapes(LabelledFolder):
 
 def instance_numbers(ids: np.ndarray, path: Path) -> np.ndarray:
     """gtFine's instance ids -> int32 (H,W): 0 for stuff and crowds. Raises UserError for a class that is not there."""
-    single = ids >= _INSTANCED
-    if (ids[single] // _INSTANCED >= len(TABLE)).any() or (ids[~single] >= len(TABLE)).any():
+    single = ids >= INSTANCED
+    if (ids[single] // INSTANCED >= len(TABLE)).any() or (ids[~single] >= len(TABLE)).any():
         raise UserError(f"{path} holds the id {ids.max()}, whose class Cityscapes does not have")
     return np.where(single, ids, 0)
 

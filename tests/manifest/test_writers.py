@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from datasets.core.splits import FrameRef
+from datasets.manifest.labels import ManifestLabels
 from datasets.manifest.source import Manifest
 from datasets.prepare import main
-from datasets.tools.writers.writing import nearest, rotation_of
 from tests.kitti_layout import write_odometry
 from tests.manifest_maker import CAMERA, HEIGHT, WIDTH, picture
 
@@ -138,6 +138,14 @@ def test_cityscapes(tmp_path):
     assert [ref.frame for ref in source.frames("train", (-1, 1))] == [18]
     ref = FrameRef("aachen_000004", 18, "l")
     assert source.intrinsics(ref)[0][1].tolist() == [0, 21, 11] and source.travelled(ref, 1) == pytest.approx(8.5 / 17)
+    fine = tmp_path / "gtFine/train/aachen"
+    fine.mkdir(parents=True)
+    for kind, value in (("labelIds", 26), ("instanceIds", 26001)):  # a car, whose train id is 13
+        stored = np.full((HEIGHT, WIDTH), value, np.uint16 if value > 255 else np.uint8)
+        Image.fromarray(stored).save(fine / f"aachen_000004_000018_gtFine_{kind}.png")
+    labels = ManifestLabels(written(tmp_path, "cityscapes", tmp_path))
+    assert labels.select("train", ("semantics", "instances"))[0] == [ref.name] and labels.label_ids[13] == 26
+    assert (labels.read(ref.name, "semantics") == 13).all() and (labels.read(ref.name, "instances") == 26001).all()
 
 
 def quaternion(w, x, y, z):
@@ -228,17 +236,6 @@ def test_what_is_not_there_is_said_in_a_line(tmp_path, monkeypatch, capsys, argu
     monkeypatch.chdir(tmp_path)
     assert main(["manifest", *arguments, "--to", "m.jsonl"]) == 2
     assert said in capsys.readouterr().err and not list(tmp_path.glob("*.jsonl"))
-
-
-def test_quaternions_and_nearest_times():
-    half = np.sqrt(0.5)
-    assert np.allclose(rotation_of(half, 0, 0, half), [[0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    assert np.allclose(rotation_of(2, 0, 0, 0), np.eye(3))
-    with pytest.raises(ValueError):
-        rotation_of(0, 0, 0, 0)
-    times = np.array([1.0, 2.0, 4.0])
-    assert [nearest(times, t, 0.6) for t in (0.5, 1.5, 2.9, 3.5, 4.7)] == [0, 0, None, 2, None]
-    assert nearest(np.array([]), 1.0, 9) is None and nearest(np.array([3.0]), 3.1, 1) == 0
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no real frames beside the repository")

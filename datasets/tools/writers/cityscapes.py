@@ -1,4 +1,4 @@
-"""Cityscapes' sequences: leftImg8bit_sequence, the camera of each snippet, and the car's speed."""
+"""Cityscapes' sequences: leftImg8bit_sequence, the camera of each snippet, the car's speed, and the fine labels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.images import image_size
+from datasets.labelled.cityscapes import CLASSES, INSTANCED, OWN_IDS, TABLE
 from datasets.tools.writers.writing import Line, Written, camera_entry, load_json
-from depth.types import UserError
+from depth.types import IGNORE, UserError
 
 _NAME = re.compile(r"(.+_\d{6})_(\d{6})_leftImg8bit\.(?:png|jpg)")
 _FPS = 17.0
@@ -24,7 +25,14 @@ def lines(root: Path) -> Written:
         raise UserError(f"{root} has no leftImg8bit_sequence/<part>/<city>/*_leftImg8bit.png")
     cameras: dict = {}
     found = list(_lines(root, images, cameras))
-    return Written(cameras, found)
+    return Written(cameras, found, header=_classes() if any("labels" in line for line in found) else {})
+
+
+def _classes() -> dict:
+    """The header's entries: the 19 classes that are trained on, and all other ids."""
+    own = zip(CLASSES.names, OWN_IDS, CLASSES.things, CLASSES.colours, strict=True)
+    classes = {name: {"id": number, "thing": thing, "colour": list(colour)} for name, number, thing, colour in own}
+    return {"classes": classes, "void": sorted({*range(len(TABLE)), IGNORE} - {*OWN_IDS})}
 
 
 def _lines(root: Path, images: list[Path], cameras: dict) -> Iterator[Line]:
@@ -36,6 +44,10 @@ def _lines(root: Path, images: list[Path], cameras: dict) -> Iterator[Line]:
         line: Line = {"image": image, "sequence": snippet, "order": int(number), "camera": snippet}
         line |= {"time": int(number) / _FPS, "split": part if part in ("train", "val", "test") else "train"}
         vehicle = root / "vehicle_sequence" / part / city / f"{snippet}_{number}_vehicle.json"
+        fine = root / "gtFine" / part / city / f"{snippet}_{number}_gtFine_labelIds.png"
+        if fine.is_file():  # the twentieth of a snippet's frames, not of the test part
+            things = fine.with_name(fine.name.replace("labelIds", "instanceIds"))
+            line["labels"] = {"semantics": fine, "instances": {"path": things, "from": INSTANCED}}
         speed = load_json(vehicle).get("speed") if vehicle.is_file() else None
         yield line | ({"speed": float(speed)} if isinstance(speed, int | float) else {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Written:
     cameras: dict[str, dict[str, Any]]
     lines: Iterable[Line]
     notes: tuple[str, ...] = ()
+    header: dict[str, Any] = field(default_factory=dict)  # more of its entries: classes, void
 
 
 def write_manifest(found: Written, path: Path) -> Manifest:
@@ -38,7 +39,7 @@ def write_manifest(found: Written, path: Path) -> Manifest:
         home.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside:
             with aside.open("w", encoding="utf-8") as file:
-                file.write(_dump({"manifest": 1, "cameras": found.cameras}))
+                file.write(_dump({"manifest": 1, "cameras": found.cameras} | found.header))
                 for line in found.lines:
                     file.write(_dump(_relative(line, home)))
             _read_back(aside, path)
