@@ -24,6 +24,7 @@ _WINDOW = 7  # pixels, of the search for its maxima
 _MOST = 200  # centres of an image
 _TIE = 1e-12
 _AT_ONCE = 1 << 16  # pixels whose distances to all centres are in memory
+_WHITE = np.array([0.6, 0.15, 0.75, 0.45, 0.0, 0.3])  # shares in things' colours, far apart from one to the next
 _REACH = 1 / 8  # of the height in pixels is an offset for which the head says 1 (ours)
 
 
@@ -119,10 +120,11 @@ class Panoptic(Task):
         return (result + 1).clip(0, 65535).astype(np.uint16)
 
     def picture(self, result: np.ndarray) -> np.ndarray:
-        """The classes' colours, shaded by thing; black for void."""
+        """The classes' colours, of things with as much white as tells neighbours apart; black for void."""
         classes = np.where(result == VOID, IGNORE, result // INSTANCES).astype(np.uint8)
-        shade = 1 - 0.13 * ((result % INSTANCES) % 5) * (result != VOID)
-        return (self.semantics.picture(classes) * shade[..., None]).astype(np.uint8)
+        numbers = np.where(result == VOID, 0, result % INSTANCES)
+        white = np.where(numbers > 0, _WHITE[numbers % len(_WHITE)], 0)[..., None]
+        return np.rint(self.semantics.picture(classes) * (1 - white) + 255 * white).astype(np.uint8)
 
 
 def panoptic_targets(instances: Tensor) -> tuple[Tensor, Tensor]:

@@ -95,3 +95,12 @@ def test_truth_has_crowds_and_void():
 def test_the_constant_has_no_things():
     truths = [np.array([[0, 2001, 1000, VOID]]), np.array([[0, 2002, 1000, VOID]])]
     assert Panoptic(CLASSES).constant(truths).tolist() == [[0, VOID, 1000, 0]]
+
+
+def test_the_picture_tells_things_apart():
+    """Stuff and a crowd have their class's colour, things a lighter one each; void is black."""
+    picture = Panoptic(CLASSES).picture(np.array([[1000, 2000, 2001, 2002, 2003, VOID]]))[0]
+    assert picture[0].tolist() == list(CLASSES.colours[1]) and picture[1].tolist() == list(CLASSES.colours[2])
+    assert not picture[5].any()
+    things = picture[2:5].astype(int).sum(1)
+    assert (things > picture[1].astype(int).sum()).all() and (np.abs(np.diff(things)) > 100).all()
