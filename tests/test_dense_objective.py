@@ -131,8 +131,8 @@ def test_auto_edit_follows_the_tasks():
     assert len(CLASSES.names) == 3
 
 
-@pytest.mark.parametrize(("shared", "normed"), [(False, {"panoptic"}), (True, {"shared"})])
-def test_the_decoder_of_the_offsets_has_norms(shared, normed):
+@pytest.mark.parametrize(("shared", "normed"), [(False, {"normals", "panoptic"}), (True, {"shared"})])
+def test_decoders_that_learn_by_an_l1_have_norms(shared, normed):
     """See tests/networks/test_task_decoder.py for what becomes of it without."""
     decoders = dense_objective(depth_from="labels", shared_decoder=shared).depth_net.decoders
     kinds = {name: [isinstance(m, torch.nn.BatchNorm2d) for m in each.modules()] for name, each in decoders.items()}

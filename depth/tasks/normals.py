@@ -30,6 +30,9 @@ class Normals(Task):
     meaning = "16-bit RGB PNG: x, y, z = value / 32767 - 1"
     export_meaning = "unit normals (batch,3,H,W), x right, y down, z forward"
     higher_is_better = False
+    # An L1 pushes as hard from far as from near: without norms the decoder told ground from walls, but no wall from
+    # another, after 216 steps at 1e-3.
+    norm = True
     channels = condition_channels = 3
 
     def losses(self, outputs: Outputs, labels: LabelMaps) -> dict[str, Tensor]:
