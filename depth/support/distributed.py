@@ -54,7 +54,8 @@ def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: {reason_of(error)}") from None
+        why = "this machine, or this PyTorch, has no Apple GPU; leave it out" if name == "mps" else reason_of(error)
+        raise UserError(f"--device {name}: {why}") from None
     if name == "mps":
         print(_MPS, file=sys.stderr)
     return device
