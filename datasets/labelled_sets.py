@@ -70,9 +70,9 @@ def labelled_sets(
     Args:
         place: where the images are.
         kinds: fields of depth.types.Labels.
-        samples: the images' size; with offsets, each labelled frame brings its neighbours, for depth from video.
+        samples: the images' size; with offsets or stereo, each labelled frame brings its sources, for depth from video.
         loading: how they are loaded.
-        windows: of the training images, without offsets.
+        windows: of the training images, without sources.
         skip_missing: go on with the images whose labels are there.
         val_samples: validation images, spread evenly over the part; 0 takes all.
 
@@ -83,7 +83,7 @@ def labelled_sets(
     names, note = source.select("train", kinds, skip_missing)
     images = partial(_images, source, place, kinds, samples, windows, loading.seed)
     train = images(names, "train")
-    notes = [f"training: {note}"] + ([f"of these, {len(train):,} have their neighbours"] if samples.offsets else [])
+    notes = [f"training: {note}"] + ([f"of these, {len(train):,} have their neighbours"] if samples.needed else [])
     loader = make_train_loader(train, loading)
     record = {"train_frames": len(train), "classes": _plain(source.classes)}
     held_out, note = source.select("val", kinds, skip_missing) if source.images("val") else ([], "the set has none")
@@ -131,22 +131,23 @@ def _images(
     names: list[str],
     part: Part,
 ) -> Dataset:
-    """Labelled images; with offsets, those frames of a video that have their sources in time."""
+    """Labelled images; with sources, those frames of a video that have theirs."""
     size, augment = (samples.height, samples.width), part == "train"
-    if not samples.offsets:
+    if not samples.needed:
         return LabelledDataset(source, names, kinds, *size, windows.crop, windows.scale_range, augment, seed)
     if not source.video:
         raise UserError(f"{place.root} has labels but no video: --depth_from labels")
     refs = [frame_of(name) for name in names]
     frames = open_source(place, refs)
-    whole = set(place.own.frames(part, samples.offsets)) if place.own else None
-    refs = [ref for ref in refs if (is_complete(frames, ref, samples.offsets) if whole is None else ref in whole)]
+    whole = set(place.own.frames(part, samples.needed)) if place.own else None
+    refs = [ref for ref in refs if (is_complete(frames, ref, samples.needed) if whole is None else ref in whole)]
     if not refs:
-        where = f"{place.root}: no labelled frame of the {part} part has neighbours at {samples.offsets}"
+        where = f"{place.root}: no labelled frame of the {part} part has neighbours at {samples.needed}"
         raise UserError(f"{where}: --depth_from labels")
     labels, wanted = partial(_labels_of, source, kinds), Wanted(samples.poses, samples.travelled)
-    check_known(frames, refs, samples.offsets, wanted)
-    return FrameDataset(frames, refs, *size, samples.offsets, augment=augment, seed=seed, labels=labels, wanted=wanted)
+    check_known(frames, refs, samples.needed, wanted)
+    given = {"augment": augment, "seed": seed, "labels": labels, "wanted": wanted}
+    return FrameDataset(frames, refs, *size, samples.offsets, samples.use_stereo, **given)
 
 
 def _labels_of(source: LabelledFolder, kinds: Collection[str], ref: FrameRef) -> Labels:

@@ -39,7 +39,7 @@ def build_dense_objective(config: Config, classes: dict[str, Any] | None) -> Den
     options = config.tasks
     tasks = tasks_of(config, classes_of(classes))
     net = build_dense_net(config, tasks, config.network.encoder_weights)
-    posed = options.video and config.data.poses == "network"
+    posed = options.video and config.data.poses == "network" and any(config.data.frame_ids)
     pose_net = build_pose_net(config, config.network.pose_encoder_weights) if posed else None
     weights = _weights(config, tasks)
     channels = sum(tasks[name].condition_channels for name in options.conditions)

@@ -67,11 +67,13 @@ def _check_tasks(config: Config) -> None:
         return
     check(data.dataset != "video", "--dataset video has no labels: --tasks depth is what it can teach")
     check(config.network.depth_net == "resnet", f"--depth_net {config.network.depth_net} is for --tasks depth alone")
-    check(not config.dejavu.dejavu_attention, "--dejavu_attention is for --tasks depth from video alone")
+    attention = config.dejavu.dejavu_attention
+    check(not attention, "--dejavu_attention is for --tasks depth from video alone: leave it out (--dejavu is for all)")
+    unread = [name for name in ("split", "cache") if getattr(data, name) != getattr(DataOptions, name)]
+    check(not unread, f"--{' --'.join(unread)} has no effect on tasks with labels: leave it out")
     if tasks.video:
         check(tasks.crop is None, "--crop is for labels alone: video needs whole frames (--depth_from labels)")
         check(tasks.scale_range == (1.0, 1.0), "--scale_range is for labels alone: video needs whole frames")
-        check(not data.use_stereo, "--use_stereo with several tasks is not supported: leave it out")
         sparse = config.loss.depth_supervision > 0
         check(
             not sparse, "--depth_supervision is for --tasks depth alone: --depth_from both learns from depth's labels"

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 
 import evaluate_dense
 from datasets.world.making import WorldSpec, ensure_world
-from depth.dense.building import load_dense
+from depth.dense.building import load_dense, load_depth
 from depth.options.config import Config
 from depth.options.data import DataOptions
 from depth.options.evaluate import DenseOptions
@@ -26,6 +28,7 @@ from depth.types import UserError
 from tests.labelled_layouts import write_camvid
 from train import train
 
+ROOT = Path(__file__).resolve().parents[2]
 PROCESS = Process(0, 1, torch.device("cpu"))
 ALL = ("depth", "semantics", "normals", "panoptic")
 WORLD = WorldSpec(height=64, width=96, train_drives=2, val_drives=1, test_drives=1, frames_per_drive=4, labels=True)
@@ -83,6 +86,18 @@ def test_resuming_is_exact(world, tmp_path):
     assert whole["log_variances"].abs().sum() > 0
 
 
+@pytest.mark.parametrize("frames", [(0,), (0, -1, 1)])
+def test_depth_from_stereo_beside_semantics(world, tmp_path, frames):
+    """The other camera gives depths metres; alone, it leaves no motion to be learnt."""
+    options = config(world, tmp_path, "stereo", ("depth", "semantics"), steps=1)
+    options = replace(options, data=replace(options.data, use_stereo=True, frame_ids=frames))
+    assert train(options, PROCESS)
+    state = load_checkpoint(tmp_path / "stereo" / "checkpoints" / "best.pt")
+    assert set(state["networks"]) == {"dense", "pose"} - ({"pose"} if len(frames) == 1 else set())
+    depth = load_depth(tmp_path / "stereo")
+    assert depth.metres_from == "the other camera's baseline" and (depth.min_depth, depth.max_depth) == (0.54, 540)
+
+
 def test_evaluation_leaves_its_files(run, world, capsys):
     report = evaluate_dense.evaluate(
         DenseOptions(load_weights_folder=str(run), data_path=str(world), num_workers=0, device="cpu"), PROCESS
@@ -120,6 +135,25 @@ def test_predictions_are_stored(run, world):
     assert len(list((run / "stored" / "semantics").glob("*.png"))) == 2
     panoptic = json.loads((run / "stored" / "panoptic.json").read_text())
     assert len(panoptic["annotations"]) == 2 and panoptic["categories"][0]["name"] == "sky"
+
+
+@pytest.mark.long
+def test_two_processes_give_the_figures_of_one(run, world, tmp_path):
+    """Three of the four images are the others' neighbours in a batch, which rounds; sums come in another order."""
+    common = ["--load_weights_folder", run, "--data_path", world, "--eval_split", "test", "--num_workers", 0]
+    found = []
+    for name, start in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2])):
+        command = [sys.executable, *start, ROOT / "evaluate_dense.py", *common, "--device", "cpu"]
+        ended = subprocess.run([*map(str, command), "--eval_out_dir", tmp_path / name], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        found.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+    one, two = found
+    assert one["images"] == two["images"] == 4
+    for name in ALL:
+        assert one["metrics"][name] == pytest.approx(two["metrics"][name], rel=1e-5, nan_ok=True)
+        assert one["constant"][name] == pytest.approx(two["constant"][name], nan_ok=True)
+    rows = [[line.split(",")[:4] for line in (tmp_path / name / "per_image.csv").open()] for name in ("one", "two")]
+    assert rows[0] == rows[1] and len(rows[0]) == 5
 
 
 def test_video_alone_is_not_for_this_command(run, world, tmp_path):
