@@ -72,7 +72,12 @@ ALL: dict[str, Variant] = QUICK | {
 
 
 def random_batch(machine: Machine) -> FrameBatch:
-    """A smooth scene that shifts by a pixel a frame, on the device."""
+    """`random_raw`, on the device."""
+    return prepare(random_raw(machine), machine.device)
+
+
+def random_raw(machine: Machine) -> RawBatch:
+    """A smooth scene that shifts by a pixel a frame, on the host."""
     size, generator = (machine.height, machine.width), torch.Generator().manual_seed(0)
     coarse = torch.rand(machine.batch_size, 3, 12, 40, generator=generator)
     target = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
@@ -80,11 +85,10 @@ def random_batch(machine: Machine) -> FrameBatch:
     k = torch.tensor([[0.58 * machine.width, 0, machine.width / 2], [0, 1.92 * machine.height, machine.height / 2]])
     k = torch.cat([k, torch.tensor([[0.0, 0.0, 1.0]])]).expand(machine.batch_size, 3, 3)
     count = machine.batch_size
-    raw = RawBatch(
+    return RawBatch(
         (255 * frames).to(torch.uint8), k, torch.eye(4).expand(count, 4, 4), torch.zeros(count, dtype=torch.bool),
         torch.tensor([1.1, 0.9, 1.1, 0.05]).repeat(count, 1), (-1, 1), ("",) * count,
     )  # fmt: skip
-    return prepare(raw, machine.device)
 
 
 def _recorded_loss(
