@@ -21,6 +21,7 @@ def open_capture(source: Path | int) -> cv2.VideoCapture | None:
     try:
         with quiet_opencv():  # callers have one line for it
             capture = cv2.VideoCapture(given)
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # frames upright, which OpenCV 4 does not do unasked
         return capture if capture.isOpened() else None
     except cv2.error:
         return None
