@@ -104,6 +104,15 @@ def test_a_file_that_is_none(tmp_path, text, said):
     assert said in complaint(tmp_path / "m.jsonl")
 
 
+def test_a_mark_of_utf_8_is_taken_at_the_beginning_alone(tmp_path):
+    path, mark = write(tmp_path / "m.jsonl", frames(tmp_path, 1)), b"\xef\xbb\xbf"  # as Windows' editors save it
+    header, line = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(mark + header + line)
+    assert len(Manifest(path).frames("all")) == 1
+    path.write_bytes(header + mark + line)
+    assert "line 2: not JSON" in complaint(path)
+
+
 def test_a_file_in_another_encoding(tmp_path):
     path = write(tmp_path / "m.jsonl", frames(tmp_path, 1))
     path.write_text(path.read_text(), encoding="utf-16")
