@@ -105,7 +105,10 @@ def read_list(path: Path) -> SegmentList:
         segments = {}
         for each in content["annotations"]:
             own = [(s["id"], ids_of[s["category_id"]], s["iscrowd"]) for s in each["segments_info"]]
-            segments[Path(each["file_name"]).stem] = np.array(own, np.int32).reshape(-1, 3)
+            numbers = np.array(own, np.int64).reshape(-1, 3)
+            if (numbers[:, 0] >> 24).any():  # NumPy 1 would fold it into 32 bits
+                raise ValueError("ids of segments are 24 bits, their colours'")
+            segments[Path(each["file_name"]).stem] = numbers.astype(np.int32)
         colours = tuple((int(r), int(g), int(b)) for r, g, b in colours)
         return SegmentList(ids, Classes(names, things, colours), segments)
     except KeyError as error:

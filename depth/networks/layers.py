@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# The devices that networks run under autocast on. Others may not be asked, and whether they may, torch.compile before
+# torch 2.14 cannot ask.
+_AUTOCAST = ("cpu", "cuda")
+
 
 class Float32Conv2d(nn.Conv2d):
     """A Conv2d that computes and returns float32 under autocast too.
@@ -16,7 +20,7 @@ class Float32Conv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(B,C,H,W) -> (B,C',H',W')."""
         device = input.device.type
-        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        if device in _AUTOCAST and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
                 return super().forward(input.float())
         return super().forward(input)
