@@ -148,3 +148,26 @@ def test_travels_to_other_processes_and_notices_a_change(tmp_path):
     path.write_text(path.read_text()[:-200])
     with pytest.raises(UserError, match="line 7: .*changed meanwhile"):
         source.image_path(FrameRef("street", 5, "l"))
+
+
+def test_what_was_travelled_by_speed_and_time(tmp_path):
+    """Between 10.0 s at 5 m/s and 10.1 s at 7 m/s, back or forth: 0.6 m."""
+    lines = frames(tmp_path, 2)
+    for line, time, speed in zip(lines, (10.0, 10.1), (5.0, 7.0), strict=True):
+        del line["pose"]
+        line |= {"time": time, "speed": speed}
+    source = Manifest(write(tmp_path / "m.jsonl", lines))
+    assert source.travelled(FrameRef("street", 0, "l"), 1) == pytest.approx(0.6)
+    assert source.travelled(FrameRef("street", 1, "l"), -1) == pytest.approx(0.6)
+
+
+def test_depth_beside_a_mask_has_the_images_size(tmp_path):
+    lines = frames(tmp_path, 3)
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / "whole.png")
+    Image.fromarray(np.full((HEIGHT, WIDTH // 2), 256, np.uint16)).save(tmp_path / "half_depth.png")
+    lines[1] |= {"mask": "whole.png", "depth": {"path": "half_depth.png", "scale": 256}}
+    lines[2]["depth"] = {"path": "half_depth.png", "scale": 256}
+    source = Manifest(write(tmp_path / "m.jsonl", lines))
+    with pytest.raises(UserError, match=f"line 3: half_depth.png has {WIDTH // 2}x{HEIGHT} pixels, its camera {WIDTH}"):
+        source.depth(FrameRef("street", 1, "l"))
+    assert source.depth(FrameRef("street", 2, "l")).shape == (HEIGHT, WIDTH // 2)  # alone it may be coarser
