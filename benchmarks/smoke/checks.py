@@ -118,7 +118,7 @@ def predict(session: Session) -> str:
     out = session.folder / "predictions"
     flags = ["--checkpoint", session.run(FLOAT32), "--out", out, "--device", session.device]
     session.command("predict", [sys.executable, "predict.py", image, *flags])
-    found = np.load(out / f"{image.stem}_depth.npy")
+    found = np.load(out / f"{image.stem}_depth.npy", allow_pickle=False)
     return _close(found, load_model(session.run(FLOAT32), "cpu").predict(image).depth, "depth")
 
 

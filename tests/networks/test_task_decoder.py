@@ -24,5 +24,6 @@ def trained(norm, steps=25, rate=1e-2):
 
 
 def test_norms_keep_it_from_saturating():
-    assert (trained(True).std((2, 3)) > 1).all()
-    assert (trained(False).std((2, 3)) == 0).all(), "without them it is as good as dead"
+    with_norms, without = (trained(norm).std((2, 3)) for norm in (True, False))
+    assert (with_norms > 1).all()
+    assert (with_norms > 3 * without).all(), "as good as one constant over the image"
