@@ -27,7 +27,6 @@ from datasets.locate import default_cache_dir, find_data
 from datasets.sets import open_source, split_frames
 from datasets.world.making import DEFAULT_WORLD, LABELLED_WORLD
 from depth.build import build_objective
-from depth.dejavu.diagnosis import diagnose
 from depth.dense.building import build_dense_objective
 from depth.objective import SelfSupervisedObjective
 from depth.options.config import Config, encoders_from_scratch
@@ -114,17 +113,9 @@ def frame_files(config: Config, dataset: str, options: Options) -> list[Path]:
 def figures(objective: SelfSupervisedObjective, files: Sequence[Path], config: Config) -> dict[str, float]:
     """Sums over these frames."""
     images = [resize_image(read_image(file), config.data.height, config.data.width) for file in files]
-    target = torch.stack([torch.as_tensor(image) for image in images]).float() / 255
-    prediction = objective.condition_of(target)
-    weights = objective.weights
-
-    def loss(regenerated: torch.Tensor) -> torch.Tensor:
-        mse = (regenerated - target).square().mean()
-        return weights.get("regeneration_mse", 0.0) * mse + weight * objective.perceptual(regenerated, target)
-
-    weight = weights.get(f"regeneration_{objective.perceptual.term}", 0.0)
-    found = diagnose(objective.dejavu, target, prediction, float("inf"), loss)
-    shown = objective.dejavu(target, prediction)
+    target = torch.stack(images).float() / 255
+    found = objective.diagnose_branch(target)
+    shown = objective.dejavu(target, objective.condition_of(target))
     values = {name: found[name] for name in _FIGURES}
     values["perceptual_redacted"] = objective.perceptual(shown.redacted, target).item()
     values["perceptual"] = objective.perceptual(shown.regenerated, target).item()

@@ -137,18 +137,18 @@ class SelfSupervisedObjective(nn.Module):
         )
         return terms, view
 
-    def diagnose_branch(self, batch: FrameBatch) -> dict[str, float]:
-        """What depth.dejavu.diagnosis finds on these frames; empty without a branch."""
+    def diagnose_branch(self, images: Tensor) -> dict[str, float]:
+        """What depth.dejavu.diagnosis finds on clean images (B,3,H,W) in [0,1]; empty without a branch."""
         if self.dejavu is None:
             return {}
 
         def loss(regenerated: Tensor) -> Tensor:
-            terms = self._image_terms("regeneration", regenerated, batch.target)
+            terms = self._image_terms("regeneration", regenerated, images)
             return LossTerms(terms).total(self.weights) if terms else regenerated.new_zeros(())
 
-        prediction = self.condition_of(batch.target)
-        with torch.autocast(batch.target.device.type, enabled=False):  # as the branch is in training
-            return diagnose(self.dejavu, batch.target, prediction, self.epoch, loss)
+        prediction = self.condition_of(images)
+        with torch.autocast(images.device.type, enabled=False):  # as the branch is in training
+            return diagnose(self.dejavu, images, prediction, self.epoch, loss)
 
     def compile_parts(self, backend: str | Callable = "inductor") -> None:
         """torch.compile, by one of its backends, for networks, warp and photometric loss; weights keep their names."""
@@ -238,7 +238,7 @@ class SelfSupervisedObjective(nn.Module):
         return terms
 
     def condition_of(self, image: Tensor) -> Tensor:
-        """What the branch is given of an image: the finest disparity."""
+        """What the branch is given of images (B,3,H,W) in [0,1]: the finest disparity, (B,1,H,W)."""
         return self._predict(image, reconstruct=False).disparities[0]
 
     def _image_terms(self, name: str, regenerated: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -115,7 +115,7 @@ def test_a_step_on_a_cpu(make):
             output = objective(batch)
             step_statistics(output)
             step_pictures(batch, output)
-            objective.diagnose_branch(batch)
+            objective.diagnose_branch(batch.target)
         forward = watch.outside
         output.loss.backward()
     assert watch.found == set() and reduced_nodes(output.loss) == set()

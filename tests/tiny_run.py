@@ -19,13 +19,16 @@ def save_run(
     depth_net: str = "resnet",
     use_stereo: bool = False,
     attention: bool = False,
+    dejavu: bool = False,
     encoder: str | None = None,
 ) -> Path:
     """Writes folder/checkpoints/last.pt and returns the folder."""
     torch.manual_seed(0)
     data = DataOptions(dataset="synthetic", height=HEIGHT, width=WIDTH, use_stereo=use_stereo)
     network = NetworkOptions(depth_net=depth_net, encoder=encoder, encoder_weights="scratch")
-    config = resolved(Config(data=data, network=network, dejavu=DejaVuOptions(dejavu_attention=attention)))
+    config = resolved(
+        Config(data=data, network=network, dejavu=DejaVuOptions(dejavu=dejavu, dejavu_attention=attention))
+    )
     objective = build_objective(config)
     # Fresh batch norms have statistics that no network keeps: an export that forgot them would not show.
     generator = torch.Generator().manual_seed(1)

@@ -86,6 +86,7 @@ class DenseObjective(SelfSupervisedObjective):
         return torch.cat([self.tasks[name].condition(outputs) for name in self.conditions], 1)
 
     def condition_of(self, image: Tensor) -> Tensor:
+        """C of images (B,3,H,W) in [0,1], see `condition`."""
         return self.condition(self.depth_net(image).outputs())
 
     def _balanced(self, terms: Mapping[str, Tensor]) -> Tensor:

@@ -125,9 +125,8 @@ def _write_onnx(made: Exported, path: Path) -> None:
     # Two images: with one, the exporter would take the batch for a constant.
     images = torch.zeros(2, 3, made.height, made.width)
     with torch.no_grad():
-        made.net(
-            images
-        )  # fills the cache of DCT matrices, which the exporter would fill with tensors that hold nothing
+        # Fills the cache of DCT matrices, which the exporter would fill with tensors that hold nothing.
+        made.net(images)
     program = torch.onnx.export(
         made.net,
         (images,),

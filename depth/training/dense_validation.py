@@ -48,7 +48,7 @@ class DenseValidation:
         results = {name: score.results() for name, score in found.items()}
         figures = {f"{name}/{f}": results[name][f] for name, task in self.tasks.items() for f in task.figures}
         with self._quiet():
-            branch = self.objective.diagnose_branch(self.shown)
+            branch = self.objective.diagnose_branch(self.shown.target)
         figures |= {f"dejavu/{name}": value for name, value in branch.items()}
         return figures | {"score": sum(t.judge(results[n]) for n, t in self.tasks.items()) / len(self.tasks)}
 

@@ -59,7 +59,7 @@ class FrameValidation:
             if self.depth_errors is not None:
                 scores |= self.depth_errors(self.objective.depth_net)
         with self._quiet():
-            found = self.objective.diagnose_branch(self.shown)
+            found = self.objective.diagnose_branch(self.shown.target)
         scores |= {f"dejavu/{name}": value for name, value in found.items()}
         return scores | {"score": scores.get("abs_rel", scores["photometric"])}
 
