@@ -22,18 +22,18 @@ class TrainOptions:
     preset: PresetName = None
     """Other defaults, over which flags still count. kitti: 640x192 as Monodepth2; kitti_hr: 1024x320, which as
     published goes on from a 640x192 model (--load_weights_folder) for 5 epochs at 1e-5, in batches of 4; small_gpu:
-    640x192, batch 4; demo: what `make demo` trains on the embedded world; cityscapes, camvid
-    (semantics), nyud (semantics, depth, normals), vkitti2 (semantics, depth, panoptic): sizes, windows and lengths of
-    the field."""
+    640x192, batch 4; demo: what `make demo` trains on the embedded world; cityscapes, camvid (semantics), nyud
+    (semantics, depth, normals), vkitti2 (semantics, depth, panoptic): sizes, windows and lengths of the field."""
     batch_size: Integer = None
     """Samples a step, with torchrun for each process. Default: 12 (4 on the embedded world)."""
     num_epochs: Integer = None
     """Passes over the training samples. Default: 20, as published, and 30 with --encoder_weights scratch (6 on the
-    embedded world)."""
+    embedded world); with labels 60 (8)."""
     max_steps: Integer = None
     """Stops after so many optimiser steps, if that comes first."""
     learning_rate: Number = None
-    """Adam's step size. Default: 1e-4 (2e-4 on the embedded world, where nothing is pretrained)."""
+    """Adam's step size. Default: 1e-4 (2e-4 on the embedded world, where trainings are short); with labels 3e-4
+    (1e-3)."""
     scheduler_step_size: Integer = None
     """Epochs after which the learning rate falls to a tenth; 0: never. Default: three quarters of the epochs."""
     lr_schedule: Literal["step", "poly"] = "step"
