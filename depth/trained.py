@@ -62,11 +62,12 @@ def load_trained(place: Path, choice: str = "last") -> TrainedModel:
         if choice != "last":
             raise UserError(f"--checkpoint_choice {choice}: {place} is an original Monodepth2 folder and has no choice")
         return _load_original(place)
-    return _load_checkpoint(find_checkpoint(place, choice))
+    path = find_checkpoint(place, choice)
+    return trained_from(load_checkpoint(path), path)
 
 
-def _load_checkpoint(path: Path) -> TrainedModel:
-    state = load_checkpoint(path)
+def trained_from(state: dict[str, Any], path: Path) -> TrainedModel:
+    """The networks of a loaded checkpoint. Raises UserError as `load_trained`; `path` is named there."""
     config = config_of(state, path)
     weights, pose_weights = network_of(state, "depth"), network_of(state, "pose")
     if weights is None or config.tasks.labelled:

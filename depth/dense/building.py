@@ -23,7 +23,7 @@ from depth.runs.checkpoint import CheckpointFacts, find_checkpoint, load_checkpo
 from depth.runs.contents import config_of, network_of
 from depth.runs.monodepth2 import is_monodepth2_folder
 from depth.tasks.base import Task
-from depth.trained import TrainedModel, load_trained
+from depth.trained import TrainedModel, load_trained, trained_from
 from depth.types import Classes, UserError
 
 
@@ -95,17 +95,26 @@ class DenseModel:
 
 def holds_tasks(place: Path, choice: str = "last") -> bool:
     """Whether a run or a checkpoint is of tasks that were learnt from labels. Raises UserError where it is damaged."""
-    if not place.exists() or (place.is_dir() and is_monodepth2_folder(place)):
+    if _is_elsewhere(place):
         return False
     path = find_checkpoint(place, choice)
     return bool(config_of(load_checkpoint(path), path).tasks.labelled)
 
 
+def _is_elsewhere(place: Path) -> bool:
+    """Whether there is no checkpoint of ours at a place, but nothing, or an original folder."""
+    return not place.exists() or (place.is_dir() and is_monodepth2_folder(place))
+
+
 def load_depth(place: Path, choice: str = "last") -> TrainedModel:
     """A depth network, out of a network of several tasks too. Raises UserError as `load_trained`, and without depth."""
-    if not holds_tasks(place, choice):
+    if _is_elsewhere(place):
         return load_trained(place, choice)
-    model = load_dense(place, choice)
+    path = find_checkpoint(place, choice)
+    state = load_checkpoint(path)
+    if not config_of(state, path).tasks.labelled:
+        return trained_from(state, path)
+    model = _dense_from(state, path)
     if "depth" not in model.tasks:
         raise UserError(f"{model.path} was trained for {', '.join(model.tasks)}: it holds no depth")
     network, labelled = model.config.network, "depth" in model.config.tasks.labelled
@@ -133,7 +142,10 @@ def load_dense(place: Path, choice: str = "last") -> DenseModel:
     if not place.exists():
         raise UserError(f"--load_weights_folder {place} does not exist")
     path = find_checkpoint(place, choice)
-    state = load_checkpoint(path)
+    return _dense_from(load_checkpoint(path), path)
+
+
+def _dense_from(state: dict[str, Any], path: Path) -> DenseModel:
     config = config_of(state, path)
     if not config.tasks.labelled:
         raise UserError(f"{path} was trained for depth from video alone: evaluate_depth.py evaluates it")
