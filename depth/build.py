@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
 from torch import nn
@@ -147,5 +148,17 @@ def build_optimizer(
             groups.setdefault(rate, []).append(parameter)
     optimizer = torch.optim.Adam([{"params": each, "lr": rate} for rate, each in groups.items()], fused=True)
     if train.lr_schedule == "poly":
-        return optimizer, torch.optim.lr_scheduler.PolynomialLR(optimizer, train.num_epochs, power=0.9)
+        return optimizer, _Poly(optimizer, train.num_epochs, power=0.9)
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, train.scheduler_step_size or sys.maxsize, 0.1)
+
+
+class _Poly(torch.optim.lr_scheduler.PolynomialLR):
+    """Falls to 0 at its own last epoch, not at that of the run it goes on from, which would learn nothing more."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict | {"total_iters": self.total_iters})
+        if state_dict["total_iters"] != self.total_iters:
+            left = max(0.0, 1 - self.last_epoch / self.total_iters) ** self.power
+            self._last_lr = [left * rate for rate in self.base_lrs]
+            for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+                group["lr"] = rate

@@ -33,12 +33,39 @@ def test_gamma_weighs_both_image_terms():
 def test_the_learning_rate_falls_to_a_tenth_or_never(epochs, expected):
     train = TrainOptions(learning_rate=1e-3, scheduler_step_size=epochs, num_epochs=3)
     optimizer, scheduler = build_optimizer(make_config(train=train), nn.Linear(1, 1))
+    assert _rates(optimizer, scheduler, 3) == pytest.approx(expected)
+
+
+def _rates(optimizer, scheduler, epochs):
     rates = []
-    for _ in range(3):
+    for _ in range(epochs):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert rates == pytest.approx(expected)
+    return rates
+
+
+@pytest.mark.parametrize("done", [2, 4])
+def test_a_poly_run_that_is_lengthened_falls_to_its_new_end(done):
+    """Of 8 epochs (1 - epoch / 8)^0.9, also where the first 4 had brought the rate to 0."""
+    model = nn.Linear(1, 1)
+
+    def build(epochs):
+        train = TrainOptions(learning_rate=1.0, lr_schedule="poly", num_epochs=epochs)
+        return build_optimizer(make_config(train=train), model)
+
+    short, lengthened = build(4), build(8)
+    _rates(*short, done)
+    for new, old in zip(lengthened, short, strict=True):
+        new.load_state_dict(old.state_dict())
+    assert _rates(*lengthened, 8 - done) == pytest.approx([(1 - epoch / 8) ** 0.9 for epoch in range(done, 8)])
+    assert lengthened[0].param_groups[0]["lr"] == 0
+
+    again, unbroken = build(4), build(4)
+    _rates(*unbroken, 1)
+    for new, old in zip(again, unbroken, strict=True):
+        new.load_state_dict(old.state_dict())
+    assert _rates(*again, 3) == _rates(*unbroken, 3)  # to the last bit
 
 
 def test_the_choice_of_a_runs_checkpoint(tmp_path):
