@@ -61,7 +61,7 @@ class SelfSupervisedObjective(nn.Module):
         text: frozen CLIP; needed where `text` has a weight.
 
     Attributes:
-        epoch: how far the training is, in epochs and parts of one, set before a step; the branch's schedule goes by it.
+        epoch: how far the training is, in epochs and parts of one, set by the trainer; the branch goes by it.
     """
 
     def __init__(

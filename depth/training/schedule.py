@@ -35,6 +35,10 @@ class Progress:
     best: float | None = None  # lowest validation score so far
     validated: bool = True  # False between the end of an epoch and its validation
 
+    def epochs(self, steps_per_epoch: int) -> float:
+        """How far the run is, in epochs and parts of one."""
+        return self.epoch + self.step_in_epoch / steps_per_epoch
+
     def checked(self, steps_per_epoch: int) -> Self:
         """This progress. Raises ValueError or TypeError where it cannot be that of such a run."""
         if not (self.epoch >= 0 and 0 <= self.step_in_epoch <= steps_per_epoch and self.step >= self.step_in_epoch):

@@ -70,7 +70,7 @@ class Trainer:
         settings, progress = self.settings, self.progress
         self.bad_steps.before_step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.objective.epoch = progress.epoch + progress.step_in_epoch / self.steps_per_epoch
+        self.objective.epoch = progress.epochs(self.steps_per_epoch)
         output = backward_in_parts(self.model, batch, settings.accumulate, self.process.device, settings.bfloat16)
         parameters = [p for p in self.objective.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
@@ -155,7 +155,7 @@ class Trainer:
 
     def _validate(self, summary: str) -> bool:
         """Scores the model as it was just saved; False where a signal came first, and resuming begins with this."""
-        interrupted = False
+        self.objective.epoch, interrupted = self.progress.epochs(self.steps_per_epoch), False
         if self.validation is not None:
             try:
                 with self.stop.interrupts():

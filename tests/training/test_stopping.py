@@ -70,10 +70,18 @@ def test_a_signal_while_validating_leaves_at_once_and_resuming_validates_first(t
     path = tmp_path / "parts" / "checkpoints" / "last.pt"
     state = load_checkpoint(path)
     assert state["progress"] == {"epoch": 1, "step_in_epoch": 0, "step": 5, "best": None, "validated": False}
-    second = toy_trainer(tmp_path / "parts", validation=Validation([3.0, 2.0, 1.0]))
+    seen = []
+
+    class Looking(Validation):
+        def scores(self):
+            seen.append(second.objective.epoch)
+            return super().scores()
+
+    second = toy_trainer(tmp_path / "parts", validation=Looking([3.0, 2.0, 1.0]))
     second.restore(state, path)
     assert second.fit() and second.progress == whole.progress
     assert torch.equal(second.objective.weight, whole.objective.weight)
+    assert seen == [1, 2, 3]  # so that a branch's figures are those of where the training is
 
 
 def test_a_signal_while_saving_lets_the_file_be_finished(tmp_path, monkeypatch):
