@@ -128,7 +128,7 @@ def _frames(
 
 def _wanted(source: FrameSource, train: list[FrameRef], samples: Samples, cache_dir: Path) -> Wanted:
     """What is asked for beside the images. Raises UserError where the source has not what is asked for."""
-    truth = source.ground_truth(None, cache_dir / "ground_truth") if samples.sparse_depth else None
+    truth = source.ground_truth("camera", cache_dir / "ground_truth") if samples.sparse_depth else None
     if samples.sparse_depth and truth is None:
         raise UserError(f"--depth_supervision: {source.root} has no depth of its frames")
     wanted = Wanted(samples.poses, samples.travelled, truth)

@@ -60,7 +60,10 @@ def read_known(
 
 
 def check_known(source: FrameSource, refs: Sequence[FrameRef], offsets: Sequence[int], wanted: Wanted) -> None:
-    """Looks at each sequence's first frame, before hours of training. Raises UserError for what is not there."""
+    """Looks, before hours of training, for poses and ways at each sequence's first frame, and for any depth.
+
+    Raises UserError for what is not there.
+    """
     firsts = {ref.folder: ref for ref in reversed(refs)}.values()
     temporal = [offset for offset in offsets if offset]
     if wanted.poses:
@@ -71,6 +74,11 @@ def check_known(source: FrameSource, refs: Sequence[FrameRef], offsets: Sequence
         raise UserError(
             f"--pose_scale speed: {source.root} has neither poses nor speeds of its frames (KITTI: oxts; a manifest: "
             '"pose", or "speed" and "time")'
+        )
+    if wanted.depth is not None and not any(map(wanted.depth.has, refs)):
+        raise UserError(
+            f"--depth_supervision: {source.root} has no depth of any training frame (KITTI: velodyne_points; a "
+            'manifest: "depth")'
         )
 
 

@@ -62,7 +62,8 @@ class FrameSource(Protocol):
         """The depth of its frames, None where it has none.
 
         Args:
-            kind: which, where there are several (a Protocol's `ground_truth`); None is the collection's own.
+            kind: which, where there are several (a Protocol's `ground_truth`); None is the collection's own; "camera"
+                that which is to be learnt from, along the camera's axis.
             cache: folder for what is made from other data, as from scans; None makes it each time.
         """
         return None

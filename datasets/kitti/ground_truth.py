@@ -57,11 +57,12 @@ class DepthMapGroundTruth:
 class VelodyneGroundTruth:
     """Depth from the lidar scan of the frame, made when asked for and kept in a cache.
 
-    It is the ground truth of the eigen protocol, see `velodyne_depth`.
+    It is the ground truth of the eigen protocol, see `velodyne_depth`, or without its quirks (`published` False).
     """
 
     source: KittiRaw
     cache: Path | None
+    published: bool = True
 
     def has(self, ref: FrameRef) -> bool:
         """Whether the scan is there."""
@@ -77,13 +78,17 @@ class VelodyneGroundTruth:
         """The pixels that have one. Raises UserError where scan or calibration is malformed."""
         path = self._path(ref)
         cameras, lidar = self.source.cameras(ref), self.source.reference_from_velodyne(ref)
+
+        def made() -> DepthPixels:
+            return DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side, self.published))
+
         if self.cache is None:
-            return DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side))
+            return made()
         camera = cameras.camera(ref.side)
-        entry = self.cache / f"{_cache_key(path, cameras, lidar, ref.side)}.npz"
+        entry = self.cache / f"{_cache_key(path, cameras, lidar, ref.side, self.published)}.npz"
         pixels = _load(entry, (camera.height, camera.width))
         if pixels is None:
-            pixels = DepthPixels.of(velodyne_depth(read_scan(path), cameras, lidar, ref.side))
+            pixels = made()
             _save(entry, pixels)
         return pixels
 
@@ -116,7 +121,9 @@ def read_scan(path: Path) -> np.ndarray:
         raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None
 
 
-def velodyne_depth(scan: np.ndarray, cameras: CameraPair, reference_from_velodyne: np.ndarray, side: str) -> np.ndarray:
+def velodyne_depth(
+    scan: np.ndarray, cameras: CameraPair, reference_from_velodyne: np.ndarray, side: str, published: bool = True
+) -> np.ndarray:
     """Depth of a scan's points in a camera: float32 (H,W) metres, 0 where no point falls.
 
     It has the quirks that all published numbers on the eigen test images have: depth is the lidar's forward distance x
@@ -127,6 +134,8 @@ def velodyne_depth(scan: np.ndarray, cameras: CameraPair, reference_from_velodyn
         scan: float32 (N,4), see `read_scan`; points with a number that is not finite are left out.
         cameras: the rectified cameras; the depth map has the size of the one on `side` ('l' or 'r').
         reference_from_velodyne: float64 (4,4), metres.
+        published: False leaves the quirks out, for training: depth is the camera's z, of points in front of it, pixels
+            are round(u), and the nearest of a pixel wins. With them a model would learn depths 0.29 m too large.
     """
     camera = cameras.camera(side)
     points = scan[np.isfinite(scan).all(axis=1), :3].astype(np.float64)
@@ -136,14 +145,18 @@ def velodyne_depth(scan: np.ndarray, cameras: CameraPair, reference_from_velodyn
     projection = camera.projection @ rectified @ reference_from_velodyne
     u, v, z = projection @ np.vstack((points.T, np.ones(len(points))))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        column, row = np.round(u / z) - 1, np.round(v / z) - 1
+        column, row = np.round(u / z) - published, np.round(v / z) - published
     # Bounds are checked before the cast: a point beside the camera may project beyond any integer.
-    visible = (z != 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    visible = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    visible &= z != 0 if published else z > 0
     pixels = row[visible].astype(np.int64), column[visible].astype(np.int64)
-    return _nearest(*pixels, points[visible, 0].astype(np.float32), camera.height, camera.width)
+    depth = (points[:, 0] if published else z)[visible].astype(np.float32)
+    return _nearest(*pixels, depth, camera.height, camera.width, published)
 
 
-def _nearest(row: np.ndarray, column: np.ndarray, depth: np.ndarray, height: int, width: int) -> np.ndarray:
+def _nearest(
+    row: np.ndarray, column: np.ndarray, depth: np.ndarray, height: int, width: int, published: bool
+) -> np.ndarray:
     """The nearest depth of each pixel.
 
     The published code numbers pixel (r, c) as r (W-1) + c - 1, so (r, W-1) and (r+1, 0) count as one: the pixel of
@@ -153,7 +166,7 @@ def _nearest(row: np.ndarray, column: np.ndarray, depth: np.ndarray, height: int
     image = np.zeros((height, width), np.float32)
     image[row, column] = depth
     if depth.size:
-        index = row * (width - 1) + column - 1
+        index = row * (width - 1) + column - 1 if published else row * width + column
         _, first, group = np.unique(index, return_index=True, return_inverse=True)
         nearest = np.full(first.size, np.inf, np.float32)
         np.minimum.at(nearest, group, depth)
@@ -161,7 +174,7 @@ def _nearest(row: np.ndarray, column: np.ndarray, depth: np.ndarray, height: int
     return image
 
 
-def _cache_key(path: Path, cameras: CameraPair, lidar: np.ndarray, side: str) -> str:
+def _cache_key(path: Path, cameras: CameraPair, lidar: np.ndarray, side: str, published: bool) -> str:
     """Everything the depth depends on; the scan stands for itself by path, size and time of change."""
     try:
         stat = path.stat()
@@ -169,6 +182,7 @@ def _cache_key(path: Path, cameras: CameraPair, lidar: np.ndarray, side: str) ->
         raise UserError(f"cannot read the scan {path}: {error.strerror or error}") from None
     camera = cameras.camera(side)
     parts = (_CODE_VERSION, path.resolve(), stat.st_size, stat.st_mtime_ns, camera.width, camera.height)
+    parts += () if published else ("camera",)
     digest = hashlib.sha256(repr(parts).encode())
     for matrix in (camera.projection, cameras.rectification, lidar):
         digest.update(np.ascontiguousarray(matrix, dtype="<f8").tobytes())

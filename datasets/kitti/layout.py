@@ -96,10 +96,14 @@ class KittiRaw(NumberedFrames):
     def ground_truth(self, kind: str | None, cache: Path | None) -> GroundTruth:
         """ "velodyne", from the scans, is that of the eigen protocol, "improved" KITTI's annotated depth maps.
 
-        "dense", the embedded world's own, is stored like those. `cache` is for what is made from scans.
+        "dense", the embedded world's own, is stored like those. "camera", to learn from, is that of the scans without
+        the protocol's quirks, or the world's. `cache` is for what is made from scans.
         """
-        kind = kind or ("dense" if (self.root / "world.json").is_file() else "velodyne")
-        return VelodyneGroundTruth(self, cache) if kind == "velodyne" else DepthMapGroundTruth(self)
+        if kind in (None, "camera") and (self.root / "world.json").is_file():
+            kind = "dense"
+        if kind in ("dense", "improved"):
+            return DepthMapGroundTruth(self)
+        return VelodyneGroundTruth(self, cache, published=kind != "camera")
 
     def _image_folder(self, ref: FrameRef) -> str:
         return f"{ref.folder}/image_0{CAMERA[ref.side]}/data"

@@ -36,9 +36,9 @@ def pixel_ray(row, column, z):
     return ((z + 0.3), -(column - 5) / 10 * z, -(row - 3) / 10 * z)
 
 
-def depth_of(points):
+def depth_of(points, **how):
     scan = np.array([(*p, 0.0) for p in points], np.float32).reshape(-1, 4)
-    return velodyne_depth(scan, cameras(), REFERENCE_FROM_LIDAR, "l")
+    return velodyne_depth(scan, cameras(), REFERENCE_FROM_LIDAR, "l", **how)
 
 
 def hits(depth):
@@ -53,6 +53,20 @@ def test_quirk_points_between_lidar_and_camera_are_kept():
     """0.1 m ahead of the lidar, 0.2 m behind the camera: u = 10 * 0.04 / 0.2 + 5 = 7, v = -10 * 0.02 / 0.2 + 3 = 2."""
     between = (0.1, 0.04, -0.02)
     assert hits(depth_of([between])) == {(1, 6): 0.1}
+
+
+def test_what_is_learnt_from_has_no_quirks():
+    """The camera's z at the pixel where it sees the point; the last column and the next row's first are two pixels."""
+    between = (0.1, 0.04, -0.02)
+    points = [pixel_ray(3, 5, 9.7), pixel_ray(3, 5, 12), pixel_ray(0, 10, 5), pixel_ray(1, 0, 4), between]
+    assert hits(depth_of(points, published=False)) == {(0, 10): 5.0, (1, 0): 4.0, (3, 5): 9.7}
+
+
+def test_both_truths_of_a_scan_are_cached_apart(tmp_path):
+    source, cache = prepared(tmp_path)
+    own, learnt = source.ground_truth("velodyne", cache)(REF), source.ground_truth("camera", cache)(REF)
+    assert len(list(cache.glob("*.npz"))) == 2
+    assert learnt.depth.min() == pytest.approx(own.depth.min() - 0.3)  # the camera is 0.3 m in front
 
 
 def test_points_behind_and_outside_are_dropped():

@@ -9,9 +9,11 @@ from datasets.core.known import Wanted, at_size, check_known, mirror_known
 from datasets.core.splits import FrameRef
 from datasets.kitti.layout import KittiOdometry, KittiRaw
 from datasets.manifest.source import Manifest
+from datasets.sets import Samples
+from datasets.training_sets import _wanted
 from depth.geometry import warp
 from depth.types import DepthPixels, Known, UserError
-from tests.kitti_layout import DRIVE, write_odometry, write_raw
+from tests.kitti_layout import DRIVE, write_odometry, write_raw, write_scan
 from tests.manifest_maker import HEIGHT, WIDTH, frames, write
 
 OXTS = "49.0 8.4 115 0 0 0 0 0 3.0 0.0 4.0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 4 10 5 5 0\n"  # forward 3, up 4: 5 m/s
@@ -108,6 +110,16 @@ def test_what_is_known_is_mirrored_with_the_frames():
     assert torch.equal(turned.sources_counted.flip(-1), known.sources_counted)
     same = mirror_known(known, torch.tensor([False]))
     assert torch.equal(same.source_from_target, motion) and torch.equal(same.depth, depth)
+
+
+def test_depth_to_learn_from_is_the_cameras_and_has_to_be_there(tmp_path):
+    root = write_raw(tmp_path, range(2))
+    refs, samples = [FrameRef(DRIVE, 0, "l"), FrameRef(DRIVE, 1, "l")], Samples(24, 40, sparse_depth=True)
+    with pytest.raises(UserError, match="^--depth_supervision: .* has no depth of any training frame .*velodyne"):
+        _wanted(KittiRaw(root), refs, samples, tmp_path)
+    write_scan(root, 1, [(5.3, 0, 0)])
+    truth = _wanted(KittiRaw(root), refs, samples, tmp_path).depth
+    assert truth(refs[1]).depth.tolist() == [5.0]  # the camera is 0.3 m in front of the scanner
 
 
 def test_sparse_depth_keeps_the_nearest_of_a_cell():
