@@ -10,13 +10,14 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from datasets.core.frames import FrameDataset, collate
+from datasets.core.images import image_size
 from datasets.core.known import Wanted, check_known
 from datasets.core.labelled import LabelledFolder, frame_of
 from datasets.core.sampler import make_loader, make_train_loader
 from datasets.core.sources import is_complete
 from datasets.core.splits import FrameRef, Part
 from datasets.labelled import LABELLED, open_labelled
-from datasets.labelled.dataset import LabelledDataset, LabelledImages
+from datasets.labelled.dataset import LabelledDataset, LabelledImages, check_sizes
 from datasets.locate import DataPlace
 from datasets.manifest.labels import ManifestLabels
 from datasets.manifest.source import Manifest
@@ -151,7 +152,10 @@ def _images(
 
 
 def _labels_of(source: LabelledFolder, kinds: Collection[str], ref: FrameRef) -> Labels:
-    return source.labels(ref.name, kinds)
+    labels = source.labels(ref.name, kinds)
+    if not isinstance(source, ManifestLabels):  # which looks at the sizes itself: what a lens shows is of another one
+        check_sizes(source, ref.name, labels, *image_size(source.image_path(ref.name)))
+    return labels
 
 
 def _plain(classes: Classes | None) -> dict[str, list] | None:

@@ -28,7 +28,8 @@ def read_depth(path: Path, scale: float = 1.0, key: str | None = None) -> np.nda
     depth = depth[..., 0] if depth.ndim == 3 and depth.shape[2] == 1 else depth
     if depth.ndim != 2 or depth.dtype.kind not in "fiu" or not 0 < depth.size <= MAX_PIXELS:
         raise UserError(f"{path}: a depth map is (height, width) real numbers, this is {depth.dtype} {depth.shape}")
-    depth = depth.astype(np.float32) / np.float32(scale)
+    with np.errstate(over="ignore"):
+        depth = depth.astype(np.float32) / np.float32(scale)
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 

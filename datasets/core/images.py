@@ -23,6 +23,7 @@ _MAX_FILE_BYTES = 1 << 29
 # What Pillow raises for damaged files, found by feeding it mutated ones.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 
+_PNG_BITS = 24  # where a PNG says how many bits a value has
 _JPEG_END = b"\xff\xd9"
 _JPEG_TAIL = 4096  # bytes in which the end is looked for
 _JPEG_FILLING = 16  # so many zeros at the end of a file have filled it up
@@ -75,15 +76,31 @@ def read_depth_png(path: Path, scale: float = 256.0) -> np.ndarray:
     return np.asarray(image).astype(np.float32) / np.float32(scale)
 
 
-def read_ids(path: Path) -> np.ndarray:
-    """The numbers in a grey or palette PNG, 8 or 16 bit, as they are stored: int32 (H,W).
+def read_ids(path: Path, deep: bool = False) -> np.ndarray:
+    """The numbers in a grey or palette PNG, as they are stored: int32 (H,W).
 
-    Raises UserError for anything else, and for a damaged file.
+    Grey has 8 or 16 bits, with `deep` 16. Raises UserError for anything else, for a damaged file, and where the
+    numbers could be meant in two ways.
     """
-    image = _load(_open(_read_bytes(path), path), path)
+    data = _read_bytes(path)
+    image = _load(_open(data, path), path)
     if image.format != "PNG" or image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
         raise UserError(f"{path}: ids are a grey or palette PNG, this is {image.format} with mode {image.mode}")
-    return np.asarray(image).astype(np.int32)
+    if deep and not image.mode.startswith("I"):
+        raise UserError(f"{path}: these ids are a PNG of 16 bits, this has mode {image.mode}")
+    # Of 4 bits, 1 is the id 1 to some writers and 17, the same grey in 8 bits, to others and to those who shrink files.
+    if image.mode in ("L", "1") and data[_PNG_BITS] < 8:
+        raise UserError(f"{path}: a grey PNG of {data[_PNG_BITS]} bits, ids need 8 or 16: save it with so many")
+    ids = np.asarray(image).astype(np.int32)
+    if image.mode == "P" and _shuffled_greys(np.reshape(image.getpalette(), (-1, 3)), ids.max()):
+        raise UserError(f"{path}: a palette of greys that are not their own numbers: save it as a grey PNG")
+    return ids
+
+
+def _shuffled_greys(palette: np.ndarray, last: int) -> bool:
+    """Whether a palette looks like grey ids in a smaller file: then the ids are its entries, and not their numbers."""
+    grey = (palette == palette[:, :1]).all()
+    return bool(grey and (palette[: last + 1, 0] != np.arange(min(last + 1, len(palette)))).any())
 
 
 def read_colours(path: Path) -> np.ndarray:
@@ -99,7 +116,7 @@ def read_colours(path: Path) -> np.ndarray:
     except (cv2.error, *_DAMAGE) as error:
         raise UserError(f"{path}: damaged or truncated ({_reason(error)}); replace or remove the file") from None
     if image is None or header.format != "PNG" or image.ndim != 3 or image.shape[2] != 3:
-        raise UserError(f"{path}: not an RGB PNG, or damaged")
+        raise UserError(f"{path}: not an RGB PNG, but {header.format} with mode {header.mode}")
     return np.ascontiguousarray(image[..., ::-1])
 
 

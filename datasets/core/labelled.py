@@ -156,14 +156,18 @@ def spread_colours(count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def find_image(stem: Path, suffixes: Sequence[str] = (".png", ".jpg", ".jpeg")) -> Path:
-    """The file of this name with the first suffix that is there; with the first one where none is."""
-    files = [stem.with_name(stem.name + suffix) for suffix in suffixes]
+    """The file of this name with the first suffix that is there, in small or capital letters; else with the first."""
+    files = [stem.with_name(stem.name + each) for suffix in suffixes for each in (suffix, suffix.upper())]
     return next((file for file in files if file.is_file()), files[0])
 
 
 def list_images(folder: Path, ending: str = "") -> list[str]:
-    """Names, without `ending` and suffix, of the images right in a folder, sorted; none where there is no folder."""
+    """Names, without `ending` and suffix, of the images right in a folder, sorted; none where there is no folder.
+
+    Hidden files are none: macOS leaves a ._NAME beside each on foreign disks.
+    """
     if not folder.is_dir():
         return []
-    stems = {p.stem for p in folder.iterdir() if p.suffix in (".png", ".jpg", ".jpeg")}
+    images = (p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    stems = {p.stem for p in images if not p.name.startswith(".")}
     return sorted(stem.removesuffix(ending) for stem in stems if stem.endswith(ending))

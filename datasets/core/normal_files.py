@@ -21,14 +21,15 @@ def read_normals(path: Path) -> np.ndarray:
     """A map of normals: float32 (H,W,3), unit vectors, 0 where there is none.
 
     In a PNG of 8 bits a component n is 127.5 (n + 1), of 16 bits 32767 (n + 1); pixels of 0 0 0, and vectors shorter
-    than a half, are none. A .npy holds (H,W,3) numbers. Raises UserError naming the file for anything else.
+    than a half, are none. A .npy holds (H,W,3) floats. Raises UserError naming the file for anything else.
     """
     if path.suffix.lower() == ".npy":
         vectors = read_numbers(path, None)
-        if vectors.ndim != 3 or vectors.shape[2] != 3 or vectors.dtype.kind not in "fiu" or not vectors.size:
+        if vectors.ndim != 3 or vectors.shape[2] != 3 or vectors.dtype.kind != "f" or not vectors.size:
             what = f"this is {vectors.dtype} {vectors.shape}"
-            raise UserError(f"{path}: a map of normals is (height, width, 3) real numbers, {what}")
-        return unit_normals(vectors.astype(np.float32))
+            raise UserError(f"{path}: a map of normals is (height, width, 3) floats, {what}")
+        with np.errstate(over="ignore"):  # what is infinite then has no direction
+            return unit_normals(vectors.astype(np.float32))
     stored = read_colours(path)
     vectors = stored.astype(np.float32) / np.float32(_HALVES[stored.dtype]) - 1
     return np.where((stored == 0).all(-1, keepdims=True), np.float32(0), unit_normals(vectors))

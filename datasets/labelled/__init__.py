@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datasets.core.labelled import LabelledFolder
 from depth.support.parts import Parts, constructor_of
+from depth.types import UserError
 
 # Name of --dataset -> reader.
 LABELLED: Parts = {
@@ -25,9 +26,20 @@ LABELLED: Parts = {
 
 def open_labelled(root: Path, dataset: str) -> LabelledFolder:
     """The reader of a labelled data set. Raises UserError for an unknown name, and where the folder is not of it."""
-    return constructor_of(LABELLED, dataset, "labelled data set")(root)
+    reader = constructor_of(LABELLED, dataset, "labelled data set")
+    hint = "" if reader.recognises(root) else beside(root)
+    if hint:
+        raise UserError(f"{root} is not laid out as {reader.__name__} is; {hint}")
+    return reader(root)
 
 
 def recognise(root: Path) -> str | None:
     """Which of LABELLED a folder is, by its layout; None for none of them."""
     return next((name for name in LABELLED if constructor_of(LABELLED, name, "set").recognises(root)), None)
+
+
+def beside(root: Path) -> str:
+    """A hint where one of the two folders above or one right below is of LABELLED; empty otherwise."""
+    near = [*root.resolve().parents[:2], *(sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else ())]
+    found = next(((folder, name) for folder in near if (name := recognise(folder))), None)
+    return "" if found is None else f"{found[0]} is laid out as {found[1]} is: perhaps that folder is meant"

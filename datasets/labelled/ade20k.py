@@ -46,7 +46,7 @@ class Ade20k(LabelledFolder):
 
     def label_path(self, name: str, kind: str) -> Path:
         """<root>/annotations/<name>.png."""
-        return self.root / "annotations" / f"{name}.png"
+        return find_image(self.root / "annotations" / name, (".png",))
 
     def read(self, name: str, kind: str) -> np.ndarray:
         """uint8 (H,W). Raises UserError for a damaged file and an id above 150."""

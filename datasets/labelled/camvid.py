@@ -42,7 +42,7 @@ class CamVid(LabelledFolder):
     def label_path(self, name: str, kind: str) -> Path:
         """<root>/<part>annot/<stem>.png."""
         part, _, stem = name.partition("/")
-        return self.root / f"{part}annot" / f"{stem}.png"
+        return find_image(self.root / f"{part}annot" / stem, (".png",))
 
     def read(self, name: str, kind: str) -> np.ndarray:
         """uint8 (H,W). Raises UserError for a damaged file and an id above 11."""

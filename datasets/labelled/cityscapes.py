@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 
-from datasets.core.images import read_ids
-from datasets.core.labelled import LabelledFolder, id_table, list_images, mapped_ids
+from datasets.core.images import read_depth_png, read_ids
+from datasets.core.labelled import LabelledFolder, find_image, id_table, list_images, mapped_ids
 from datasets.core.splits import Part
 from depth.support.files import read_text
 from depth.types import Classes, UserError
@@ -28,9 +29,9 @@ _FIRST_THING = 11
 CLASSES = Classes(tuple(NAMES), tuple(k >= _FIRST_THING for k in range(19)), _COLOURS)
 INSTANCED = 1000  # from here on an instance id is class * 1000 + number
 _FILES = {
-    "semantics": ("gtFine", "_gtFine_labelIds.png"),
-    "instances": ("gtFine", "_gtFine_instanceIds.png"),
-    "depth": ("disparity", "_disparity.png"),
+    "semantics": ("gtFine", "_gtFine_labelIds"),
+    "instances": ("gtFine", "_gtFine_instanceIds"),
+    "depth": ("disparity", "_disparity"),
 }
 
 
@@ -51,17 +52,18 @@ class Cityscapes(LabelledFolder):
 
     def images(self, part: Part) -> list[str]:
         """Names "<part>/<city>/<stem>"."""
-        cities = sorted(p for p in (self.root / "leftImg8bit" / part).glob("*") if p.is_dir())
+        folder = self.root / "leftImg8bit" / part
+        cities = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
         return [f"{part}/{city.name}/{stem}" for city in cities for stem in list_images(city, "_leftImg8bit")]
 
     def image_path(self, name: str) -> Path:
-        """<root>/leftImg8bit/<name>_leftImg8bit.png."""
-        return self.root / "leftImg8bit" / f"{name}_leftImg8bit.png"
+        """<root>/leftImg8bit/<name>_leftImg8bit.png or .jpg."""
+        return find_image(self.root / "leftImg8bit" / f"{name}_leftImg8bit")
 
     def label_path(self, name: str, kind: str) -> Path:
         """The file of gtFine, or of disparity, of this name."""
         folder, ending = _FILES[kind]
-        return self.root / folder / f"{name}{ending}"
+        return find_image(self.root / folder / f"{name}{ending}", (".png",))
 
     def read(self, name: str, kind: str) -> np.ndarray:
         """As the field of Labels. Raises UserError for damaged files and ids that Cityscapes does not have."""
@@ -75,8 +77,7 @@ class Cityscapes(LabelledFolder):
     def _depth(self, name: str, path: Path) -> np.ndarray:
         """baseline * fx / disparity, metres; the disparity is (p - 1) / 256, and p = 0 is none."""
         baseline, fx = read_camera(self.root / "camera" / f"{name}_camera.json")
-        stored = read_ids(path).astype(np.float32)
-        disparity = (stored - 1) / 256
+        disparity = (read_depth_png(path, 1) - 1) / 256
         return np.where(disparity > 0, baseline * fx / np.maximum(disparity, 1e-6), 0).astype(np.float32)
 
 
@@ -92,6 +93,9 @@ def read_camera(path: Path) -> tuple[float, float]:
     """Baseline in metres and fx in pixels. Raises UserError where the file is missing or malformed."""
     try:
         camera = json.loads(read_text(path, "the camera"))
-        return float(camera["extrinsic"]["baseline"]), float(camera["intrinsic"]["fx"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"{path} does not hold extrinsic.baseline and intrinsic.fx") from None
+        baseline, fx = float(camera["extrinsic"]["baseline"]), float(camera["intrinsic"]["fx"])
+        if not all(0 < value < math.inf for value in (baseline, fx)):
+            raise ValueError
+        return baseline, fx
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        raise UserError(f"{path} does not hold extrinsic.baseline and intrinsic.fx, both above 0") from None

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from datasets.core.images import read_image
-from datasets.core.labelled import LabelledFolder, list_images
+from datasets.core.images import read_colours
+from datasets.core.labelled import LabelledFolder, find_image, list_images
 from datasets.core.splits import Part
 from depth.support.files import read_text
 from depth.types import IGNORE, Classes, UserError, reason_of
@@ -66,12 +66,12 @@ class CocoPanoptic(LabelledFolder):
     def image_path(self, name: str) -> Path:
         """<root>/<part>2017/<stem>.jpg."""
         part, _, stem = name.partition("/")
-        return self.root / f"{part}2017" / f"{stem}.jpg"
+        return find_image(self.root / f"{part}2017" / stem, (".jpg", ".png"))
 
     def label_path(self, name: str, kind: str) -> Path:
         """<root>/annotations/panoptic_<part>2017/<stem>.png."""
         part, _, stem = name.partition("/")
-        return self.root / "annotations" / f"panoptic_{part}2017" / f"{stem}.png"
+        return find_image(self.root / "annotations" / f"panoptic_{part}2017" / stem, (".png",))
 
     def read(self, name: str, kind: str) -> np.ndarray:
         """As the field of Labels; a thing's id is its segment's number, and 0 on crowds.
@@ -79,7 +79,7 @@ class CocoPanoptic(LabelledFolder):
         Raises UserError for a damaged file, and for a segment that the list does not have.
         """
         path, (part, _, stem) = self.label_path(name, kind), name.partition("/")
-        numbers = read_image(path).permute(1, 2, 0).numpy() @ _FACTORS
+        numbers = read_colours(path) @ _FACTORS
         found, places = np.unique(numbers, return_inverse=True)
         known = {number: (k, crowd) for number, k, crowd in self._list(part).segments[stem].tolist()}
         strangers = [number for number in found.tolist() if number and number not in known]
@@ -102,6 +102,8 @@ def read_list(path: Path) -> SegmentList:
         ids_of = {own: k for k, own in enumerate(ids)}
         if len(ids_of) > IGNORE or max(ids) > 255 or min(ids) < 0:
             raise ValueError("ids of categories are 0 to 255")
+        if len(ids_of) < len(ids):
+            raise ValueError("two categories have one id")
         segments = {}
         for each in content["annotations"]:
             own = [(s["id"], ids_of[s["category_id"]], s["iscrowd"]) for s in each["segments_info"]]
@@ -110,6 +112,8 @@ def read_list(path: Path) -> SegmentList:
                 raise ValueError("ids of segments are 24 bits, their colours'")
             segments[Path(each["file_name"]).stem] = numbers.astype(np.int32)
         colours = tuple((int(r), int(g), int(b)) for r, g, b in colours)
+        if not all(0 <= value <= 255 for colour in colours for value in colour):
+            raise ValueError("colours are 0 to 255")
         return SegmentList(ids, Classes(names, things, colours), segments)
     except KeyError as error:
         raise UserError(f"{path} is not a list of COCO's panoptic segments: it lacks {error}") from None

@@ -106,12 +106,17 @@ class LabelledImages(torch.utils.data.Dataset):
 def load_labelled(source: LabelledFolder, name: str, kinds: Collection[str]) -> tuple[Tensor, Labels]:
     """An image, uint8 (3,H,W), and its labels at that size. Raises UserError where a label has another size."""
     image, labels = source.image(name), source.labels(name, kinds)
+    check_sizes(source, name, labels, image.shape[2], image.shape[1])
+    return image, labels
+
+
+def check_sizes(source: LabelledFolder, name: str, labels: Labels, width: int, height: int) -> None:
+    """Raises UserError where a label has another size than its image, which has these."""
     for kind, value in labels.given().items():
-        if value.shape[:2] != tuple(image.shape[1:]):
-            (rows, columns), (height, width) = value.shape[:2], image.shape[1:]
+        rows, columns = value.shape[:2]
+        if (columns, rows) != (width, height):
             path = source.label_path(name, kind)
             raise UserError(f"{path} has {columns}x{rows} pixels, its image {width}x{height}")
-    return image, labels
 
 
 def _resized(image: Tensor, labels: Labels, height: int, width: int) -> tuple[Tensor, Labels]:

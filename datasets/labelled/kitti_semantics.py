@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.images import read_ids
-from datasets.core.labelled import LabelledFolder, list_images, mapped_ids
+from datasets.core.labelled import LabelledFolder, find_image, list_images, mapped_ids
 from datasets.core.splits import Part
 from datasets.labelled.cityscapes import CLASSES, OWN_IDS, TABLE
 from depth.types import UserError
@@ -37,12 +37,12 @@ class KittiSemantics(LabelledFolder):
         return {"val": held_out, "train": [s for s in stems if s not in set(held_out)], "test": []}[part]
 
     def image_path(self, name: str) -> Path:
-        """<root>/training/image_2/<stem>.png."""
-        return self.root / "training" / "image_2" / f"{name}.png"
+        """<root>/training/image_2/<stem>.png or .jpg."""
+        return find_image(self.root / "training" / "image_2" / name)
 
     def label_path(self, name: str, kind: str) -> Path:
         """<root>/training/semantic or instance/<stem>.png."""
-        return self.root / "training" / _FOLDERS[kind] / f"{name}.png"
+        return find_image(self.root / "training" / _FOLDERS[kind] / name, (".png",))
 
     def read(self, name: str, kind: str) -> np.ndarray:
         """As the field of Labels; an instance's high byte is its class, the low byte its number, 0 for none.
@@ -52,7 +52,7 @@ class KittiSemantics(LabelledFolder):
         path = self.label_path(name, kind)
         if kind == "semantics":
             return mapped_ids(path, TABLE, "Cityscapes' label ids")
-        ids = read_ids(path)
+        ids = read_ids(path, deep=True)
         if (ids >> 8).max() >= len(TABLE):
             raise UserError(f"{path} holds the class {(ids >> 8).max()}, which Cityscapes does not have")
         return np.where(ids & 255, ids, 0)

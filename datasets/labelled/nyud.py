@@ -32,8 +32,8 @@ class Nyud(LabelledFolder):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether the lists of names are there."""
-        return (root / "gt_sets" / "train.txt").is_file()
+        """Whether there is a folder for the lists of names."""
+        return (root / "gt_sets").is_dir()
 
     def images(self, part: Part) -> list[str]:
         """The names of gt_sets/<part>.txt whose image is there; test is val, as in the field."""
@@ -50,7 +50,7 @@ class Nyud(LabelledFolder):
     def label_path(self, name: str, kind: str) -> Path:
         """segmentation/<name>.png, depth/<name>.npy, normals/<name>.npy or .png."""
         if kind == "semantics":
-            return self.root / "segmentation" / f"{name}.png"
+            return find_image(self.root / "segmentation" / name, (".png",))
         return find_image(self.root / kind / name, (".npy", ".png") if kind == "normals" else (".npy",))
 
     def read(self, name: str, kind: str) -> np.ndarray:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.core.images import read_ids, read_image
-from datasets.core.labelled import LabelledFolder, find_image
+from datasets.core.images import read_colours, read_depth_png, read_ids
+from datasets.core.labelled import LabelledFolder, find_image, list_images
 from datasets.core.splits import Part
 from depth.types import IGNORE, Classes, UserError
 
@@ -25,14 +25,13 @@ _SCENES = {"train": ("01", "18", "20"), "val": ("02",), "test": ("06",)}
 _FRAMES = {"01": 447, "02": 233, "06": 270, "18": 339, "20": 837}
 _VARIATIONS = 10
 _FILES = {
-    "rgb": ("rgb", "rgb", "jpg"),
-    "semantics": ("classSegmentation", "classgt", "png"),
-    "instances": ("instanceSegmentation", "instancegt", "png"),
-    "depth": ("depth", "depth", "png"),
+    "rgb": ("rgb", "rgb"),
+    "semantics": ("classSegmentation", "classgt"),
+    "instances": ("instanceSegmentation", "instancegt"),
+    "depth": ("depth", "depth"),
 }
-_NAME = re.compile(r"rgb_(\d{5})\.(?:jpg|png)")
+_NAME = re.compile(r"rgb_(\d{5})")
 _FARTHEST = 65535  # centimetres: the sky
-_CENTIMETRE = 0.01
 
 
 class VirtualKitti(LabelledFolder):
@@ -54,33 +53,37 @@ class VirtualKitti(LabelledFolder):
         for scene in _SCENES[part]:
             folder = next((f for w in ("Scene", "scene") if (f := self.root / f"{w}{scene}").is_dir()), None)
             for variation in sorted(folder.iterdir()) if folder else ():
-                files = (variation / "frames" / "rgb" / "Camera_0").glob("rgb_*")
-                frames = sorted(m[1] for file in files if (m := _NAME.fullmatch(file.name)))
+                stems = list_images(variation / "frames" / "rgb" / "Camera_0")
+                frames = [m[1] for stem in stems if (m := _NAME.fullmatch(stem))]
                 names += [f"{folder.name}/{variation.name}/{frame}" for frame in frames]
         return names
 
     def image_path(self, name: str) -> Path:
         """The frame's picture."""
-        path = self.label_path(name, "rgb")
-        return find_image(path.with_suffix(""), (".jpg", ".png"))
+        return self._file(name, "rgb", (".jpg", ".png"))
 
     def label_path(self, name: str, kind: str) -> Path:
         """The frame's file of a kind."""
-        folder, stem, suffix = _FILES[kind]
+        return self._file(name, kind, (".png",))
+
+    def _file(self, name: str, kind: str, suffixes: tuple[str, ...]) -> Path:
+        folder, stem = _FILES[kind]
         scene, variation, frame = name.split("/")
-        return self.root / scene / variation / "frames" / folder / "Camera_0" / f"{stem}_{frame}.{suffix}"
+        return find_image(self.root / scene / variation / "frames" / folder / "Camera_0" / f"{stem}_{frame}", suffixes)
 
     def read(self, name: str, kind: str) -> np.ndarray:
         """As the field of Labels; sky has no depth. Raises UserError for damaged files and unknown colours."""
         path = self.label_path(name, kind)
         if kind == "semantics":
             return _classes_of(path)
-        ids = read_ids(path)
-        return ids if kind == "instances" else np.where(ids < _FARTHEST, ids * _CENTIMETRE, 0).astype(np.float32)
+        if kind == "instances":
+            return read_ids(path)
+        stored = read_depth_png(path, 1)
+        return np.where(stored < _FARTHEST, stored / 100, np.float32(0))
 
 
 def _classes_of(path: Path) -> np.ndarray:
-    colours = read_image(path).permute(1, 2, 0).numpy().astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
+    colours = read_colours(path).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
     known = {r << 16 | g << 8 | b: k for k, (r, g, b) in enumerate(_COLOURS.values())} | {0: IGNORE}
     found, places = np.unique(colours, return_inverse=True)
     for colour in found:

@@ -10,7 +10,7 @@ from datasets.core.images import read_depth_png, read_ids
 from datasets.core.labelled import LabelledFolder, find_image, frame_of, mapped_ids
 from datasets.core.normal_files import read_normals
 from datasets.core.splits import Part, load_split
-from depth.types import Classes
+from depth.types import Classes, UserError
 
 # The order of datasets.world.surfaces.Class. One picture does not tell what moves: moving cars are cars.
 _NAMES = "sky road kerb sidewalk terrain building wall pole vegetation box car hill".split()
@@ -62,5 +62,8 @@ class WorldLabels(LabelledFolder):
             return read_normals(path)
         classes = mapped_ids(path, _TABLE, "the embedded world's classes")
         # A car's shadow is no car; that of one that moves is written as such.
-        shadow = (read_ids(path) == _MOVING) & (read_ids(self.label_path(name, "instances")) == 0)
-        return np.where(shadow, np.uint8(_ROAD), classes)
+        other = self.label_path(name, "instances")
+        things = read_ids(other)
+        if things.shape != classes.shape:
+            raise UserError(f"{path} and {other} have different sizes")
+        return np.where((read_ids(path) == _MOVING) & (things == 0), np.uint8(_ROAD), classes)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, ParamSpec
 
-from depth.support.files import at_home
+from depth.support.files import at_home, one_line
 from depth.types import UserError
 
 Arguments = ParamSpec("Arguments")
@@ -33,9 +33,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def as_command(stopped: str = "stopped") -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
-    """A main whose UserError is one line on stderr and exit code 2; after Ctrl-C the line is `stopped`, the code 130.
+    """A main whose UserError, or what is not permitted, is one line on stderr and exit code 2.
 
-    A bug keeps its traceback.
+    After Ctrl-C the line is `stopped`, the code 130. A bug keeps its traceback.
     """
 
     def decorate(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
@@ -43,8 +43,8 @@ def as_command(stopped: str = "stopped") -> Callable[[Callable[Arguments, int]],
         def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
             try:
                 return main(*args, **kwargs)
-            except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
+            except (UserError, PermissionError) as error:
+                print(f"error: {one_line(error)}", file=sys.stderr)
                 return 2
             except KeyboardInterrupt:
                 print(stopped, file=sys.stderr)

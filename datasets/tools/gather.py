@@ -7,6 +7,7 @@ from pathlib import Path
 
 from datasets.footage.camera import CameraChoice
 from datasets.kitti.layout import odometry_home
+from datasets.labelled import beside
 from datasets.tools.clips import own_footage
 from datasets.tools.facts import Facts
 from datasets.tools.recordings import recordings
@@ -25,4 +26,10 @@ def gather(path: Path, split: str, choice: CameraChoice, use_stereo: bool = Fals
         return recordings(path, "KITTI raw", split, use_stereo)
     if use_stereo:
         raise UserError(f"--use_stereo: {path} is not in one of KITTI's layouts, which have two cameras")
-    return own_footage(path, choice)
+    hint = beside(path)
+    try:
+        facts = own_footage(path, choice)
+    except UserError as error:
+        raise UserError(f"{error}; {hint}" if hint else str(error)) from None
+    facts.notes[:0] = [hint] if hint else []
+    return facts

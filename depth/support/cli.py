@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import docstring_parser
 import tyro
 
-from depth.support.files import at_home
+from depth.support.files import at_home, one_line
 from depth.support.host import keep_freed_memory
 from depth.types import UserError
 
@@ -111,15 +111,17 @@ def _one_line(box: str) -> str:
 def run(main: Callable[[], None]) -> None:
     """Calls a script's main; a UserError becomes one line on stderr and exit code 2, a bug keeps its traceback.
 
+    So does what the system does not permit: any look into a folder may meet one that may not be entered.
+
     Ctrl-C becomes a line and exit code 130; a main that saves before it leaves takes the signal itself.
     The process keeps the memory it frees, see `keep_freed_memory`.
     """
     keep_freed_memory()
     try:
         main()
-    except UserError as error:
+    except (UserError, PermissionError) as error:
         sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stdout.flush()

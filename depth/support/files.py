@@ -27,6 +27,11 @@ def at_home(argument: str) -> str:
     return flag + equals + (os.path.expanduser(value) if is_home else value)
 
 
+def one_line(error: UserError | PermissionError) -> str:
+    """What is said of an error that the user can mend."""
+    return str(error) if isinstance(error, UserError) else f"no permission for {error.filename or error}"
+
+
 def read_text(path: Path, what: str, most: int = _MAX_TEXT_BYTES) -> str:
     """The text of a file in UTF-8, a byte order mark left out, its lines ended by \\n.
 

@@ -1,17 +1,23 @@
 """Training samples of labelled images: windows, scales, draws that repeat; and the embedded world's labels."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets.core.frames import FrameDataset, collate
+from datasets.core.sampler import Loading
 from datasets.core.splits import load_split
 from datasets.kitti.layout import KittiRaw
 from datasets.labelled import open_labelled
 from datasets.labelled.dataset import LabelledDataset
+from datasets.labelled_sets import labelled_sets
+from datasets.locate import DataPlace
+from datasets.sets import Samples
 from datasets.world.making import WorldSpec, ensure_world
-from depth.types import IGNORE
+from depth.types import IGNORE, UserError
 from tests.labelled_layouts import write_camvid
 
 WORLD = WorldSpec(height=64, width=192, train_drives=3, val_drives=1, test_drives=1, frames_per_drive=3, labels=True)
@@ -71,3 +77,17 @@ def test_labels_travel_with_video(world):
     assert len(sample.frames) == 3 and sample.labels.semantics.shape == (32, 96)
     native = source.labels(refs[0].name, ("semantics",)).semantics
     assert (sample.labels.semantics == native[1::2, 1::2]).all()
+
+
+def test_labels_beside_video_have_the_images_size(world, tmp_path):
+    root = Path(shutil.copytree(world, tmp_path / "world"))
+    source = open_labelled(root, "synthetic")
+    for name in source.images("train"):
+        for kind in ("semantics", "normals"):
+            path = source.label_path(name, kind)
+            Image.open(path).crop((0, 0, 96, 64)).save(path)
+    place, samples = DataPlace(root, "synthetic", ""), Samples(32, 96, offsets=(-1, 1))
+    for kind, message in (("normals", "has 96x64 pixels, its image 192x64"), ("semantics", "different sizes")):
+        sets = labelled_sets(place, (kind,), samples, Loading(batch_size=1, num_workers=0))
+        with pytest.raises(UserError, match=message):
+            next(iter(sets.train))

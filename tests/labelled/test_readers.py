@@ -161,7 +161,14 @@ def test_labels_of_different_sizes(tmp_path):
         source.read(name, "depth")
 
 
-@pytest.mark.parametrize("text", ["{}", "no json", '{"extrinsic": {"baseline": "x"}, "intrinsic": {"fx": 1}}', "[1]"])
+def camera(baseline: str, fx: str) -> str:
+    return f'{{"extrinsic": {{"baseline": {baseline}}}, "intrinsic": {{"fx": {fx}}}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "no json", "[1]", camera('"x"', "1"), camera("-0.2", "-2200"), camera("0.2", "NaN"), camera("0.2", "0")],
+)
 def test_cityscapes_camera_without_numbers(tmp_path, text):
     source, name, _ = first("cityscapes", tmp_path)
     next((tmp_path / "camera").rglob("*.json")).write_text(text)

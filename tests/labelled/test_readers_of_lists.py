@@ -69,6 +69,8 @@ def _without(name: str):
         (lambda content: content["annotations"][0]["segments_info"][0].update(category_id=9), "it lacks 9"),
         (lambda content: content["categories"][0].update(color=[1, 2]), "panoptic segments"),
         (lambda content: content["categories"][0].update(id=256), "0 to 255"),
+        (lambda content: content["categories"][0].update(id=200), "two categories have one id"),
+        (lambda content: content["categories"][0].update(color=[0, 0, 256]), "colours are 0 to 255"),
         (lambda content: content.update(categories=[]), "panoptic segments"),
     ],
 )

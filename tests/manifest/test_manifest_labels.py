@@ -118,7 +118,7 @@ LINES = [
     ({"instances": "small.png"}, "small.png has 3x2 pixels, its camera 40x24", False),
     ({"normals": "normals.exr"}, "normals are a .png or a .npy", True),
     ({"normals": "street/000_depth.png"}, "not an RGB PNG", False),
-    ({"normals": "flat.npy"}, "a map of normals is (height, width, 3) real numbers", False),
+    ({"normals": "flat.npy"}, "a map of normals is (height, width, 3) floats", False),
 ]
 
 

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from datasets.tools.command import as_command
 from depth.options.config import Config
 from depth.options.evaluate import EvaluationOptions
 from depth.options.predict import ExportOptions, PredictOptions
@@ -31,6 +32,18 @@ def test_ctrl_c_is_one_line_and_exit_code_130(capsys):
         run(main)
     assert stop.value.code == 130
     assert capsys.readouterr() == ("begun\n", "interrupted\n")
+
+
+def test_what_is_not_permitted_is_one_line(capsys):
+    """As a folder that may not be entered, met by Path.is_file; a command of datasets says the same."""
+
+    def main():
+        raise PermissionError(13, "Permission denied", "locked/world.json")
+
+    with pytest.raises(SystemExit) as stop:
+        run(main)
+    assert stop.value.code == 2 and as_command()(main)() == 2
+    assert capsys.readouterr().err == "error: no permission for locked/world.json\n" * 2
 
 
 def test_a_main_that_saves_before_it_leaves_answers_ctrl_c_itself(capsys):
