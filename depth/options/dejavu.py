@@ -10,6 +10,7 @@ import tyro
 from depth.dejavu.crm import CRMS
 from depth.dejavu.edits import EDITS
 from depth.options.fields import Integer, Number, Text, check
+from depth.support.parts import settings_of
 
 EditName = Literal["auto", *EDITS]  # its choices are the table's
 
@@ -107,10 +108,24 @@ class DejaVuOptions:
                 image_terms + self.dejavu_cyclic + self.dejavu_text > 0,
                 "--dejavu has no weight above 0: leave it out, or raise --dejavu_weight",
             )
+            self._check_read()
             return
         read = {"dejavu_attention", *(_OF_ATTENTION if self.dejavu_attention else ())}
         idle = [f.name for f in fields(self) if f.name not in read and getattr(self, f.name) != f.default]
         check(not idle, f"--{' --'.join(idle)} without --dejavu has no effect: add --dejavu, or leave it out")
+
+    def _check_read(self) -> None:
+        """Raises UserError for options of another edit, and of CLIP without it."""
+        changed = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+        asked = {name.removeprefix("edit_") for name in changed if name.startswith("edit_")}
+        asked -= {"band"} if self.dejavu_attention else set()
+        if asked:
+            edits = ("spectral", "spatial") if self.edit == "auto" else (self.edit,)
+            asked -= set().union(*(settings_of(EDITS, edit, "edit") for edit in edits))
+        idle = " --".join(f"edit_{name}" for name in sorted(asked))
+        check(not idle, f"--{idle} has no effect with --edit {self.edit}: leave it out, or choose another edit")
+        of_text = " --".join(name for name in ("text_model", "text_weights") if name in changed)
+        check(self.dejavu_text > 0 or not of_text, f"--{of_text} without --dejavu_text has no effect: leave it out")
 
 
 # What DejaVu-SA reads without the branch.

@@ -10,6 +10,7 @@ from depth.options.config import Config
 from depth.options.data import LABELLED_DATASETS, DataOptions
 from depth.options.dejavu import DejaVuOptions
 from depth.options.fields import check
+from depth.options.loss import LossOptions
 from depth.options.tasks import TaskOptions
 from depth.options.train import TrainOptions
 from depth.support.cli import parse
@@ -60,6 +61,8 @@ def _check_tasks(config: Config) -> None:
     if not tasks.labelled:
         idle = [f.name for f in fields(tasks) if getattr(tasks, f.name) != f.default]
         check(not idle, f"--{' --'.join(idle)} has no effect on depth from video alone: add --tasks, or leave it out")
+    of_branch = config.dejavu.dejavu or not tasks.dejavu_tasks
+    check(of_branch, "--dejavu_tasks without --dejavu has no effect: add --dejavu, or leave it out")
     check("depth" in tasks.tasks or tasks.depth_from == "video", "--depth_from without --tasks depth has no effect")
     unlabelled = data.dataset in LABELLED_DATASETS and tasks.video
     check(not unlabelled, f"--dataset {data.dataset} has no video: give --tasks, and for depth --depth_from labels")
@@ -83,12 +86,21 @@ def _check_tasks(config: Config) -> None:
         check(config.metres_from is None, f"metres from {config.metres_from} need depth from video")
 
 
+def _check_read(config: Config) -> None:
+    """Raises UserError for options that nothing reads beside the others."""
+    loss, train = config.loss, config.train
+    weighed = loss.pose_scale == "speed" or loss.speed_weight == LossOptions.speed_weight
+    check(weighed, "--speed_weight without --pose_scale speed has no effect: leave it out")
+    falls = train.lr_schedule == "step" or not train.scheduler_step_size
+    check(falls, "--scheduler_step_size has no effect with --lr_schedule poly, which falls every epoch: leave it out")
+
+
 def parse_training(description: str, arguments: Sequence[str] | None = None) -> Config:
     """The flags of train.py, with --preset's defaults under them.
 
     Raises:
         UserError: a flag or a value that is not known, an encoder too, a preset for a run that is resumed, or options
-            of the DejaVu branch without it.
+            that nothing reads, as those of the DejaVu branch without it.
         SystemExit: after --help.
     """
     config = parse(Config, description, arguments)
@@ -103,6 +115,7 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
             "--width 1024 --batch_size 4",
         )
     config.dejavu.check_used()
+    _check_read(config)
     for encoder in filter(None, (config.network.depth_encoder, config.network.pose_encoder)):
         check_encoder(encoder)
     _check_tasks(config)

@@ -26,12 +26,16 @@ def constructor_of(parts: Parts, name: str, what: str) -> Callable[..., Any]:
     return pkgutil.resolve_name(parts[name])
 
 
+def settings_of(parts: Parts, name: str, what: str) -> set[str]:
+    """The parameters of a part's constructor, without those that a `functools.partial` keeps. Raises UserError."""
+    constructor = constructor_of(parts, name, what)
+    return set(inspect.signature(constructor).parameters) - set(getattr(constructor, "keywords", {}))
+
+
 def build_part(parts: Parts, name: str, what: str, **values: Any) -> Any:
     """Calls a part's constructor with those of the values that it has a parameter for.
 
     A `functools.partial` keeps what it was given. Raises UserError for an unknown name.
     """
-    constructor = constructor_of(parts, name, what)
-    given = getattr(constructor, "keywords", {})
-    wanted = inspect.signature(constructor).parameters
-    return constructor(**{key: value for key, value in values.items() if key in wanted and key not in given})
+    wanted = settings_of(parts, name, what)
+    return constructor_of(parts, name, what)(**{key: value for key, value in values.items() if key in wanted})

@@ -145,31 +145,6 @@ def test_every_preset_stands_in_its_flag_and_in_the_config(name):
     assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-@pytest.mark.parametrize(
-    "line", ["--edit blocks", "--dejavu_weight 1 --crm recursive", "--dejavu_attention --edit none"]
-)
-def test_branch_options_without_the_branch_are_refused(line):
-    """Whoever forgets --dejavu in an ablation would publish a baseline as DejaVu."""
-    with pytest.raises(UserError, match="without --dejavu has no effect") as caught:
-        parse_training("", line.split())
-    assert "--dejavu_attention" not in str(caught.value)
-    assert parse_training("", ["--dejavu", *line.split()]).dejavu.dejavu
-
-
-@pytest.mark.parametrize("weights", [{"dejavu_weight": 0.0}, {"dejavu_mse": 0.0, "dejavu_lpips": 0.0}])
-def test_a_branch_without_weight_is_refused_but_an_older_runs_record_is_read(weights):
-    line = " ".join(f"--{name} {value}" for name, value in weights.items())
-    with pytest.raises(UserError, match="--dejavu has no weight above 0"):
-        parse_training("", f"--dejavu {line}".split())
-    assert parse_training("", f"--dejavu --dejavu_cyclic 0.1 {line}".split()).dejavu.dejavu
-    assert config_from_dict({"dejavu": {"dejavu": True, **weights}}).dejavu.dejavu
-
-
-def test_attention_without_the_branch_takes_what_it_reads():
-    line = "--dejavu_attention --edit_band 0.1 0.2 --dejavu_weight 0 --lpips_net vgg --lpips_weights random"
-    assert parse_training("", line.split()).dejavu.dejavu_attention
-
-
 def test_a_preset_does_not_change_a_run_that_goes_on():
     with pytest.raises(UserError, match="--preset"):
         parse_training("", ["--preset", "demo", "--resume", "runs/x"])
