@@ -43,11 +43,12 @@ class NetworkOptions:
     scales: tuple[int, ...] = (0, 1, 2, 3)
     """Decoder scales that take part in the loss."""
     min_depth: Number = None
-    """Depth at disparity 1, in metres or the model's unit. Default: 0.1 (0.05 on the embedded world; 0.54 with
-    --use_stereo, where 0.1 m would put every pixel outside the other image, without a gradient)."""
+    """Depth at disparity 1, in metres or the model's unit. Default: 0.1 (0.05 on the embedded world; 0.54 where
+    --use_stereo, --poses, --pose_scale or --depth_supervision gives metres, since 0.1 m would put every pixel outside
+    the other image, without a gradient; 0.1 with depth's labels)."""
     max_depth: Number = None
-    """Depth at disparity 0, in metres or the model's unit. Default: 100 (50 on the embedded world; 540 with
-    --use_stereo)."""
+    """Depth at disparity 0, in metres or the model's unit. Default: 100 (50 on the embedded world; 540 and 100
+    where --min_depth is 0.54 and 0.1)."""
     initial_disparity: Number = None
     """What the untrained depth network predicts everywhere, in (0,1). Default: the network's own start, about 0.5
     (0.05 on the embedded world, where training from scratch is short)."""

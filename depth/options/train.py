@@ -50,7 +50,8 @@ class TrainOptions:
     """Compiles networks, warp and photometric loss with torch.compile: minutes at the start, for GPUs."""
     accumulate: int = 1
     """Parts in which a batch goes through the networks one after another: less memory, the same gradient but for
-    batch norm, which sees the parts."""
+    batch norm, which sees the parts, and for losses over what is known of some pixels or frames alone (labels, sparse
+    depth, speed), whose means are the parts' own."""
     clip_grad_norm: float = 0.0
     """Largest gradient norm; 0 does not clip."""
     freeze_norm: bool = False

@@ -18,7 +18,8 @@ def backward_in_parts(
     """Adds the gradient of the batch's loss to the parameters'.
 
     Args:
-        model: FrameBatch -> StepOutput, all of whose losses are means over samples.
+        model: FrameBatch -> StepOutput, whose losses are means over samples. Of one that is a mean over what is known,
+            as pixels with a label, each part has its own, and parts weigh by their samples, as processes do.
         batch: on the device.
         count: parts; one after another goes forward and backward, so that only one's activations are alive.
         device, bfloat16: where, and whether under autocast.

@@ -25,7 +25,8 @@ def step_statistics(output: StepOutput) -> dict[str, Tensor]:
     """Scalars of one step, left on the device so that the step need not wait for them.
 
     loss/* are unweighted terms and their weighted total; the others warn of collapse: the share of pixels that
-    the auto-mask leaves out, mean and spread (standard deviation) of the disparity, mean length of the translation.
+    the auto-mask leaves out, mean and spread (standard deviation) of the disparity, mean length of the translation to
+    the source that is nearest: the other camera, half a metre away, would hide that the pose network stands still.
     Where the intrinsics are learned, camera/* are their means in pixels. Without depth from video there are the
     losses alone.
     """
@@ -41,7 +42,7 @@ def step_statistics(output: StepOutput) -> dict[str, Tensor]:
         camera = output.intrinsics.detach().mean(0)
         for name, place in {"fx": (0, 0), "fy": (1, 1), "cx": (0, 2), "cy": (1, 2)}.items():
             statistics[f"camera/{name}"] = camera[place]
-    statistics["pose/translation"] = output.source_from_target.detach()[..., :3, 3].norm(dim=-1).mean()
+    statistics["pose/translation"] = output.source_from_target.detach()[..., :3, 3].norm(dim=-1).mean(0).min()
     return statistics
 
 
