@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from depth.build import build_pose_net, with_attention
 from depth.dejavu.attention import SharedAttention
@@ -148,12 +148,20 @@ def load_into(objective: SelfSupervisedObjective, place: Path) -> list[str]:
         pose_net = trained.pose_net
     except UserError as error:
         return [*trained.notes, f"the pose network starts anew: {error}"]
-    if pose_net is None:
-        return [*trained.notes, f"the pose network starts anew: {trained.path} has none"]
-    # The head for the intrinsics is optional: it keeps its start where the other run had none, and is left out
-    # where this one has none.
-    own, given = objective.pose_net.state_dict(), pose_net.state_dict()
+    given = None if pose_net is None else pose_net.state_dict()
+    return [*trained.notes, *load_pose_into(objective.pose_net, given, trained.path)]
+
+
+def load_pose_into(pose_net: nn.Module, given: dict[str, Tensor] | None, path: Path) -> list[str]:
+    """Starts a pose network from another's weights; returns a line where there are none.
+
+    The head for the intrinsics is optional: it keeps its start where the other run had none, and is left out where this
+    one has none. Raises UserError where the rest does not fit.
+    """
+    if given is None:
+        return [f"the pose network starts anew: {path} has none"]
+    own = pose_net.state_dict()
     head = {name: value for name, value in own.items() if name.startswith("intrinsics.")}
     given = {name: value for name, value in given.items() if name in own or not name.startswith("intrinsics.")}
-    load_weights(objective.pose_net, head | given, "pose network", trained.path)
-    return [*trained.notes]
+    load_weights(pose_net, head | given, "pose network", path)
+    return []

@@ -23,7 +23,7 @@ from depth.runs.checkpoint import CheckpointFacts, find_checkpoint, load_checkpo
 from depth.runs.contents import config_of, network_of
 from depth.runs.monodepth2 import is_monodepth2_folder
 from depth.tasks.base import Task
-from depth.trained import TrainedModel, load_trained, trained_from
+from depth.trained import TrainedModel, load_pose_into, load_trained, trained_from
 from depth.types import Classes, UserError
 
 
@@ -69,13 +69,15 @@ def _weights(config: Config, tasks: dict[str, Task]) -> dict[str, float]:
 
 
 def load_dense_into(objective: DenseObjective, place: Path) -> list[str]:
-    """Starts an objective's network from a trained one of the same tasks; returns no lines about what starts anew.
+    """Starts an objective's networks from trained ones of the same tasks; returns lines about what starts anew.
 
-    Raises UserError where it does not fit.
+    Raises UserError where they do not fit.
     """
-    trained = load_dense(place)
-    load_weights(objective.depth_net, trained.net.state_dict(), "network", trained.path)
-    return []
+    state, path = _checkpoint(place)
+    load_weights(objective.depth_net, _dense_from(state, path).net.state_dict(), "network", path)
+    if objective.pose_net is None:
+        return []
+    return load_pose_into(objective.pose_net, network_of(state, "pose"), path)
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,14 @@ def load_dense(place: Path, choice: str = "last") -> DenseModel:
     choice: which of a run's checkpoints, "last" or "best". Raises UserError where there is no such checkpoint, or it is
     damaged, or of depth from video alone.
     """
+    return _dense_from(*_checkpoint(place, choice))
+
+
+def _checkpoint(place: Path, choice: str = "last") -> tuple[dict[str, Any], Path]:
     if not place.exists():
         raise UserError(f"--load_weights_folder {place} does not exist")
     path = find_checkpoint(place, choice)
-    return _dense_from(load_checkpoint(path), path)
+    return load_checkpoint(path), path
 
 
 def _dense_from(state: dict[str, Any], path: Path) -> DenseModel:

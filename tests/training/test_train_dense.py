@@ -13,8 +13,8 @@ import torch
 
 import evaluate_dense
 from datasets.world.making import WorldSpec, ensure_world
-from depth.dense.building import load_dense, load_depth
-from depth.options.config import Config
+from depth.dense.building import build_dense_objective, load_dense, load_dense_into, load_depth
+from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
 from depth.options.evaluate import DenseOptions
 from depth.options.log import LogOptions
@@ -23,7 +23,7 @@ from depth.options.tasks import TaskOptions
 from depth.options.train import TrainOptions
 from depth.runs.checkpoint import load_checkpoint
 from depth.support.distributed import Process
-from depth.trained import load_trained
+from depth.trained import load_pose_into, load_trained
 from depth.types import UserError
 from tests.labelled_layouts import write_camvid
 from train import train
@@ -72,6 +72,19 @@ def test_a_run_says_what_it_learns_and_shows_it(run, world, capsys):
     assert last.path.name == "last.pt" and all(
         v.equal(last.net.state_dict()[n]) for n, v in model.net.state_dict().items()
     )
+
+
+def test_a_training_begins_with_the_networks_of_another(run, world):
+    """With the pose network too, whose absence is said."""
+    state = load_checkpoint(run / "checkpoints" / "last.pt")
+    options = resolved(config(world, run.parent, "next", depth_from="both"))
+    objective = build_dense_objective(options, state["classes"])
+    assert load_dense_into(objective, run) == []
+    own = objective.state_dict()
+    trained = {name: value for name, value in state["objective"].items() if name.startswith(("depth_net", "pose_net"))}
+    assert {name.split(".")[0] for name in trained} == {"depth_net", "pose_net"}
+    assert [name for name in trained if not own[name].equal(trained[name])] == []
+    assert load_pose_into(objective.pose_net, None, run) == [f"the pose network starts anew: {run} has none"]
 
 
 def test_resuming_is_exact(world, tmp_path):
