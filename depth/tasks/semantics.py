@@ -21,7 +21,7 @@ class Semantics(Task):
 
     Args:
         classes: of the data set.
-        hardest: share of the labelled pixels with the largest losses whose mean is the loss; 1 takes all. (0.2 is
+        hardest: share of an image's pixels, those with the largest losses, whose mean is the loss; 1 takes all. (0.2 is
             Panoptic-DeepLab's, Cheng et al., CVPR 2020.)
     """
 
