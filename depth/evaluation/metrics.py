@@ -65,7 +65,10 @@ class EvaluationResult:
 
     @property
     def means(self) -> dict[str, float]:
-        """Metric name -> mean over images."""
+        """Metric name -> mean over images. Raises UserError where no image has a valid pixel."""
+        if not self.rows:
+            why = f"none of the {len(self.skipped)} images has a valid ground-truth pixel ({self.protocol.description})"
+            raise UserError(why)
         return dict(zip(self.metrics, np.mean([row.errors for row in self.rows], axis=0).tolist(), strict=True))
 
     @property
@@ -199,7 +202,7 @@ def evaluate_split(
         protocol, scaling: how to mask, scale and clamp.
 
     Raises:
-        UserError: a prediction is not positive and finite, or no image has a valid pixel.
+        UserError: a prediction is not positive and finite.
         ValueError: the predictor returns another shape than (B,h,w).
     """
     scored: list[ImageResult] = []
@@ -216,9 +219,7 @@ def evaluate_split(
                 scored += pending.popleft().result()
         for future in pending:
             scored += future.result()
-    rows = tuple(row for row in scored if row.pixels)
-    if not rows:
-        raise UserError(f"none of the {first} images has a valid ground-truth pixel ({protocol.description})")
+    rows = tuple(row for row in scored if row.pixels)  # none, perhaps, where this is one process's share
     return EvaluationResult(rows, tuple(row.name for row in scored if not row.pixels), protocol, scaling)
 
 
@@ -239,10 +240,7 @@ def _score_batch(
 
 
 def merge_results(parts: Sequence[EvaluationResult]) -> EvaluationResult:
-    """One result of several processes', where process r of n evaluated the images r, r + n, r + 2n, ... of the split.
-
-    Rows return to the split's order.
-    """
+    """One result of several processes', of which r of n evaluated the images r, r + n, ...; in the split's order."""
     world = len(parts)
     rows = [replace(row, index=row.index * world + rank) for rank, part in enumerate(parts) for row in part.rows]
     rows.sort(key=lambda row: row.index)

@@ -189,8 +189,10 @@ def test_images_without_valid_pixels_are_left_out_and_named():
 @pytest.mark.parametrize("depths", [[], [np.zeros((2, 2))]])
 def test_a_split_with_nothing_to_score_is_the_users_error(depths):
     samples = prepare_batch([_sample(depth) for depth in depths], SYNTHETIC)
-    with pytest.raises(UserError, match="valid ground-truth pixel"):
-        evaluate_split(lambda batch, first: np.ones((1, 2, 2), np.float32), [samples] if samples else [], SYNTHETIC)
+    ones = np.ones((1, 2, 2), np.float32)
+    result = evaluate_split(lambda batch, first: ones, [samples] if samples else [], SYNTHETIC)
+    with pytest.raises(UserError, match=f"none of the {len(depths)} images has a valid ground-truth pixel"):
+        merge_results([result]).means  # noqa: B018
 
 
 def test_predictor_of_another_shape_is_a_bug():
@@ -229,7 +231,7 @@ def _random_result(indices):
     )
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("world", [1, 2, 3, 8, 9])  # of 8, one has nothing valid; of 9, one has no image
 def test_merging_ranks_gives_the_single_process_result(world):
     scenes = [0, 1, 2, 2, 3, 4, 5, 6]  # a split that names an image twice counts it twice
     parts = [_random_result(scenes[rank::world]) for rank in range(world)]
