@@ -26,17 +26,18 @@ from tqdm import tqdm
 from datasets.core.intrinsics import CameraFile, intrinsics_from_fov, read_intrinsics
 from datasets.footage.media import Frame, Pictures, find_pictures
 from datasets.tools.manifest_pictures import manifest_pictures
-from depth.dense.building import holds_tasks
+from depth.dense.building import DenseModel, load_any
 from depth.evaluation.report import trained_on
 from depth.options.predict import PredictOptions, parse_scale
-from depth.prediction.api import DepthModel, load_model
+from depth.prediction.api import DepthModel
 from depth.prediction.clips import Predicted, write_clip
 from depth.prediction.metric_scale import scale_of_model
 from depth.prediction.pictures import read_picture, resize_picture
-from depth.prediction.tasks import predict_tasks
+from depth.prediction.tasks import TaskModel, predict_tasks
 from depth.prediction.trajectory import Tracker
 from depth.runs.checkpoint import model_place
 from depth.support.cli import parse, run
+from depth.support.distributed import choose_device
 from depth.support.files import make_folder
 from depth.support.stop_signal import StopSignal
 from depth.support.threads import WriteBehind, read_ahead
@@ -73,21 +74,30 @@ class Loaded:
 def main() -> None:
     """Predicts everything that was given and writes the files. Raises UserError for bad input."""
     options = parse(PredictOptions, __doc__)
-    if holds_tasks(model_place(options.checkpoint, options.log_dir), options.checkpoint_choice):
-        print(predict_tasks(_clips(options.inputs), options))
-        return
+    model = load(options)
     with StopSignal() as stop:
-        summary = predict(options, stop)
+        if isinstance(model, TaskModel):
+            print(predict_tasks(_clips(options.inputs), options, model, stop))
+            return
+        summary = predict(options, model, stop)
     print(summary)
     names = [*map(str, summary.sidecars[:3]), *(["..."] if len(summary.sidecars) > 3 else [])]
     print(f"written: {options.out}/; unit and scale: {' '.join(names)}")
 
 
-def predict(options: PredictOptions, stop: StopSignal | None = None) -> Summary:
+def load(options: PredictOptions) -> DepthModel | TaskModel:
+    """The model that is named, or the newest run's. Raises UserError where there is none."""
+    trained = load_any(model_place(options.checkpoint, options.log_dir), options.checkpoint_choice)
+    kind = TaskModel if isinstance(trained, DenseModel) else DepthModel
+    return kind(trained, choose_device(options.device))
+
+
+def predict(options: PredictOptions, model: DepthModel, stop: StopSignal | None = None) -> Summary:
     """Everything from options to files.
 
     Args:
-        options: what, with which model, and what is written.
+        options: what, and what is written.
+        model: with which model.
         stop: a signal ends the run after the current batch; files and sidecars are complete then.
 
     Raises:
@@ -95,8 +105,6 @@ def predict(options: PredictOptions, stop: StopSignal | None = None) -> Summary:
     """
     camera = read_intrinsics(Path(options.intrinsics)) if options.intrinsics else None
     clips = _clips(options.inputs)
-    place = model_place(options.checkpoint, options.log_dir)
-    model = load_model(place, options.device, checkpoint_choice=options.checkpoint_choice)
     if parse_scale(options.scale_from).kind != "camera_height":
         scale_of_model(parse_scale(options.scale_from), model)  # complains before any work is done
     if options.poses and model.trained.pose_net is None:

@@ -74,7 +74,7 @@ def load_dense_into(objective: DenseObjective, place: Path) -> list[str]:
     Raises UserError where they do not fit.
     """
     state, path = _checkpoint(place)
-    load_weights(objective.depth_net, _dense_from(state, path).net.state_dict(), "network", path)
+    load_weights(objective.depth_net, dense_from(state, path).net.state_dict(), "network", path)
     if objective.pose_net is None:
         return []
     return load_pose_into(objective.pose_net, network_of(state, "pose"), path)
@@ -95,12 +95,15 @@ class DenseModel:
     checkpoint: CheckpointFacts  # which one of the run's it is
 
 
-def holds_tasks(place: Path, choice: str = "last") -> bool:
-    """Whether a run or a checkpoint is of tasks that were learnt from labels. Raises UserError where it is damaged."""
+def load_any(place: Path, choice: str = "last") -> TrainedModel | DenseModel:
+    """What a run, a checkpoint file or an original folder holds. Raises UserError as `load_trained`."""
+    if not place.exists():
+        raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
     if _is_elsewhere(place):
-        return False
+        return load_trained(place, choice)
     path = find_checkpoint(place, choice)
-    return bool(config_of(load_checkpoint(path), path).tasks.labelled)
+    state = load_checkpoint(path)
+    return dense_from(state, path) if config_of(state, path).tasks.labelled else trained_from(state, path)
 
 
 def _is_elsewhere(place: Path) -> bool:
@@ -110,13 +113,9 @@ def _is_elsewhere(place: Path) -> bool:
 
 def load_depth(place: Path, choice: str = "last") -> TrainedModel:
     """A depth network, out of a network of several tasks too. Raises UserError as `load_trained`, and without depth."""
-    if _is_elsewhere(place):
-        return load_trained(place, choice)
-    path = find_checkpoint(place, choice)
-    state = load_checkpoint(path)
-    if not config_of(state, path).tasks.labelled:
-        return trained_from(state, path)
-    model = _dense_from(state, path)
+    model = load_any(place, choice) if place.exists() else load_trained(place, choice)
+    if isinstance(model, TrainedModel):
+        return model
     if "depth" not in model.tasks:
         raise UserError(f"{model.path} was trained for {', '.join(model.tasks)}: it holds no depth")
     network, labelled = model.config.network, "depth" in model.config.tasks.labelled
@@ -141,7 +140,7 @@ def load_dense(place: Path, choice: str = "last") -> DenseModel:
     choice: which of a run's checkpoints, "last" or "best". Raises UserError where there is no such checkpoint, or it is
     damaged, or of depth from video alone.
     """
-    return _dense_from(*_checkpoint(place, choice))
+    return dense_from(*_checkpoint(place, choice))
 
 
 def _checkpoint(place: Path, choice: str = "last") -> tuple[dict[str, Any], Path]:
@@ -151,7 +150,8 @@ def _checkpoint(place: Path, choice: str = "last") -> tuple[dict[str, Any], Path
     return load_checkpoint(path), path
 
 
-def _dense_from(state: dict[str, Any], path: Path) -> DenseModel:
+def dense_from(state: dict[str, Any], path: Path) -> DenseModel:
+    """The network of a loaded checkpoint. Raises UserError as `load_dense`; `path` is named there."""
     config = config_of(state, path)
     if not config.tasks.labelled:
         raise UserError(f"{path} was trained for depth from video alone: evaluate_depth.py evaluates it")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from depth.dense.building import DenseModel, holds_tasks, load_dense, load_depth
+from depth.dense.building import DenseModel, load_any
 from depth.geometry import disparity_to_inverse_depth
 from depth.trained import TrainedModel
 
@@ -66,17 +66,16 @@ def exported(place: Path, choice: str = "last") -> Exported:
 
     Raises UserError where there is no model.
     """
-    return _exported_tasks(place, choice) if holds_tasks(place, choice) else _exported_depth(place, choice)
+    trained = load_any(place, choice)
+    return _exported_tasks(trained) if isinstance(trained, DenseModel) else _exported_depth(trained)
 
 
-def _exported_depth(place: Path, choice: str) -> Exported:
-    trained = load_depth(place, choice)
+def _exported_depth(trained: TrainedModel) -> Exported:
     names = ("inverse_depth",)
     return Exported(ExportedNet(trained).eval(), names, trained.height, trained.width, description(trained))
 
 
-def _exported_tasks(place: Path, choice: str) -> Exported:
-    model = load_dense(place, choice)
+def _exported_tasks(model: DenseModel) -> Exported:
     size = f"{model.height},{model.width}"
     facts = {
         "input": f"image: float32 (batch,3,{size}), RGB in [0,1], resized to this size; {MARK}",

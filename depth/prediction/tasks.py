@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,12 +18,15 @@ from depth.dense.building import DenseModel, load_dense
 from depth.options.predict import PredictOptions
 from depth.prediction.files import write_sidecar
 from depth.prediction.pictures import as_picture, read_picture, resize_picture
-from depth.runs.checkpoint import model_place
 from depth.support.distributed import choose_device
 from depth.support.files import make_folder, write_file
+from depth.support.stop_signal import StopSignal
 from depth.types import UserError
 
 _JPEG_QUALITY = 95
+# Options that are about depth and its files, and what they are where they were not given.
+_DEPTH_ONLY = "write ply ply_max_depth poses scale_from intrinsics fov colour_range colours".split()
+_USUAL = {each.name: each.default for each in fields(PredictOptions)}
 
 
 def load_tasks(
@@ -97,21 +101,23 @@ class Clip(Protocol):
         """Frames with `name`, and `path` or `pixels`, uint8 (H,W,3)."""
 
 
-def predict_tasks(clips: Sequence[Clip], options: PredictOptions) -> str:
+def predict_tasks(clips: Sequence[Clip], options: PredictOptions, model: TaskModel, stop: StopSignal) -> str:
     """Predicts and writes all frames, and a JSON a clip that says what the files mean; returns what was done.
 
-    Raises UserError for options that are for depth alone, and for input that cannot be used.
+    A signal ends it after the current frame; files and JSON are complete then. Raises UserError for options that are
+    for depth alone, and for input that cannot be used.
     """
-    depth_only = ("ply", "poses", "scale_from", "intrinsics", "fov", "colour_range")
-    idle = [name for name in depth_only if getattr(options, name)]
-    if idle:
-        raise UserError(f"--{' --'.join(idle)} is for depth from video; this model predicts several tasks")
-    place, count = model_place(options.checkpoint, options.log_dir), 0
-    model = load_tasks(place, options.device, options.checkpoint_choice)
+    idle = [name for name in _DEPTH_ONLY if getattr(options, name) != _USUAL[name]]
+    if idle or options.video == "yes":
+        given = " ".join(f"--{name}" for name in [*idle, *(["video yes"] if options.video == "yes" else [])])
+        raise UserError(f"{given} is for depth from video; this model predicts several tasks")
+    count = 0
     for clip in clips:
+        if stop.number is not None:
+            break
         single = clip.kind == "image"
         folder = Path(options.out) if single else Path(options.out) / clip.name
-        frames = itertools.islice(clip.frames(), options.max_frames)
+        frames = itertools.takewhile(lambda _: stop.number is None, itertools.islice(clip.frames(), options.max_frames))
         count += _predict_clip(model, folder, f"{clip.name}.json" if single else "clip.json", frames)
     return f"{count} frames: {', '.join(model.tasks)}; written: {options.out}/, what the files mean in its .json"
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from depth.options.predict import PredictOptions
-from predict import predict
+from predict import load, predict
 
 
 def noise_picture(seed, height=40, width=60):
@@ -32,7 +32,8 @@ def noise_video(path, frames):
 def run_predict(run_folder, tmp_path, *inputs, **options):
     """predict.py on these inputs, into tmp_path/out: its summary."""
     given = {"checkpoint": str(run_folder), "out": str(tmp_path / "out"), "device": "cpu", "batch_size": 2}
-    return predict(PredictOptions(inputs=tuple(map(str, inputs)), **given | options))
+    chosen = PredictOptions(inputs=tuple(map(str, inputs)), **given | options)
+    return predict(chosen, load(chosen))
 
 
 def names_in(folder):

@@ -16,7 +16,7 @@ from depth.options.predict import PredictOptions
 from depth.prediction.api import DepthModel
 from depth.support.stop_signal import StopSignal
 from depth.types import UserError
-from predict import predict
+from predict import load, predict
 from tests.prediction.noise import names_in, noise_folder, noise_picture, noise_video, read_video, run_predict
 from tests.tiny_run import add_best, save_run
 
@@ -163,7 +163,7 @@ def test_a_signal_ends_the_run_with_complete_files(run_folder, tmp_path, monkeyp
     options = PredictOptions(
         inputs=(str(noise_folder(tmp_path / "f")),), checkpoint=str(run_folder), out=str(out), batch_size=2, video="yes"
     )
-    assert predict(options, stop).frames == 2
+    assert predict(options, load(options), stop).frames == 2
     assert len(json.loads((out / "f" / "clip.json").read_text())["frames"]) == 2
     assert len(read_video(out / "f" / "f_side_by_side.mp4")[0]) == 2
 

@@ -16,10 +16,14 @@ from datasets.footage.media import find_pictures
 from depth.dense.building import load_dense, load_depth
 from depth.options.predict import ExportOptions, PredictOptions
 from depth.prediction.export import export
-from depth.prediction.tasks import predict_tasks
+from depth.prediction.exported import exported
+from depth.prediction.page.model import PageModel
+from depth.prediction.tasks import TaskModel, predict_tasks
 from depth.runs.checkpoint import load_checkpoint, save_checkpoint
+from depth.support.stop_signal import StopSignal
 from depth.tasks.depth import Depth
 from depth.types import UserError
+from predict import load
 from tests.dense_samples import ALL, CLASSES, dense_config, dense_objective
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +77,7 @@ def test_the_best_checkpoint_where_asked(run, photo, tmp_path):
         depths[choice] = depth.load_tasks(folder, "cpu", checkpoint_choice=choice).predict(photo)["depth"]
         out = tmp_path / choice
         options = PredictOptions((str(photo),), str(folder), choice, out=str(out), device="cpu")
-        predict_tasks(find_pictures(options.inputs), options)
+        predicted(options)
         assert json.loads((out / "street.json").read_text())["model"].endswith(f"{choice}.pt")
     assert (depths["unasked"] == depths["last"]).all()
     assert np.abs(depths["best"] - depths["last"]).max() > 1e-3
@@ -84,9 +88,13 @@ def test_the_best_checkpoint_where_asked(run, photo, tmp_path):
     assert "1 frames: depth, semantics, normals, panoptic" in said.stdout
 
 
+def predicted(options: PredictOptions, stop: StopSignal | None = None) -> str:
+    return predict_tasks(find_pictures(options.inputs), options, load(options), stop or StopSignal())
+
+
 def test_files_say_what_they_hold(run, photo, tmp_path):
     options = PredictOptions((str(photo),), checkpoint=str(run), out=str(tmp_path), device="cpu")
-    assert "1 frames: depth, semantics, normals, panoptic" in predict_tasks(find_pictures(options.inputs), options)
+    assert "1 frames: depth, semantics, normals, panoptic" in predicted(options)
     results = depth.load_tasks(run, device="cpu").predict(photo)
 
     def read(name: str) -> np.ndarray:
@@ -101,10 +109,45 @@ def test_files_say_what_they_hold(run, photo, tmp_path):
     assert len(list(tmp_path.glob("*_colour.jpg"))) == 4
 
 
-def test_options_of_depth_alone_are_refused(run, photo):
-    options = PredictOptions((str(photo),), checkpoint=str(run), fov=60.0, device="cpu")
-    with pytest.raises(UserError, match="--fov is for depth from video"):
-        predict_tasks(find_pictures(options.inputs), options)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"fov": 60.0}, "--fov is for depth from video"),
+        ({"write": ("npy",), "colours": "turbo"}, "--write --colours is for depth"),
+        ({"video": "yes", "ply_max_depth": 3.0}, "--ply_max_depth --video yes is for depth"),
+    ],
+)
+def test_options_of_depth_alone_are_refused(run, photo, tmp_path, given, said):
+    options = PredictOptions((str(photo),), checkpoint=str(run), out=str(tmp_path / "out"), device="cpu", **given)
+    with pytest.raises(UserError, match=said):
+        predicted(options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_leaves_whole_files(run, photo, tmp_path, monkeypatch):
+    """As Ctrl-C does where a camera runs: the frame that was begun is written, and what the files mean."""
+    for k in (1, 2, 3):
+        shutil.copy(photo, (tmp_path / f"{k}.png"))
+    options = PredictOptions((str(tmp_path),), checkpoint=str(run), out=str(tmp_path / "out"), device="cpu")
+    stop, original = StopSignal(), TaskModel.predict
+
+    def interrupted(self, image):
+        stop.number = 2
+        return original(self, image)
+
+    monkeypatch.setattr(TaskModel, "predict", interrupted)
+    assert predicted(options, stop).startswith("1 frames: ")
+    assert json.loads(next((tmp_path / "out").rglob("clip.json")).read_text())["frames"] == ["1"]
+
+
+def test_each_command_reads_a_checkpoint_once(run, photo, tmp_path, monkeypatch):
+    seen = []
+    original = torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: seen.append(1) or original(*args, **kwargs))
+    predicted(PredictOptions((str(photo),), checkpoint=str(run), out=str(tmp_path), device="cpu"))
+    exported(run)
+    PageModel(run, torch.device("cpu"))
+    assert len(seen) == 3
 
 
 def test_command_line(run, photo, tmp_path):

@@ -10,9 +10,11 @@ import torch
 from datasets.kitti.poses import read_poses
 from datasets.tools.manifest_pictures import manifest_pictures
 from depth.geometry import invert_transform, transform_from_axis_angle
+from depth.options.predict import PredictOptions
 from depth.prediction.metric_scale import Scale
 from depth.prediction.trajectory import Tracker, quaternion, trajectory_of, write_trajectory
 from depth.types import UserError
+from predict import load, predict
 from tests.manifest_maker import CAMERA, frames, write
 from tests.prediction.noise import noise_folder, run_predict
 
@@ -79,19 +81,13 @@ def test_predict_writes_a_trajectory_and_says_its_order(run_folder, tmp_path):
     assert "own numbers" in facts["trajectory"]["scale_from"]
 
 
-def test_a_model_without_a_pose_network_is_refused(run_folder, tmp_path, monkeypatch):
-    import predict
-
-    load = predict.load_model
-
-    def without(*arguments, **_choice):
-        found = load(*arguments)
-        object.__setattr__(found.trained, "pose_net", None)
-        return found
-
-    monkeypatch.setattr(predict, "load_model", without)
+def test_a_model_without_a_pose_network_is_refused(run_folder, tmp_path):
+    clip = str(noise_folder(tmp_path / "clip"))
+    options = PredictOptions((clip,), str(run_folder), out=str(tmp_path / "out"), poses=True, device="cpu")
+    model = load(options)
+    object.__setattr__(model.trained, "pose_net", None)
     with pytest.raises(UserError, match="--poses: .* has no pose network"):
-        run_predict(run_folder, tmp_path, noise_folder(tmp_path / "clip"), poses=True)
+        predict(options, model)
 
 
 def test_a_manifests_sequences_are_clips_with_their_cameras(run_folder, tmp_path):

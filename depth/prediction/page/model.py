@@ -15,7 +15,7 @@ from torch import Tensor
 
 from depth.build import build_branch
 from depth.dejavu.edits import EDITS, build_edit, default_block
-from depth.dense.building import load_dense
+from depth.dense.building import dense_from
 from depth.options.dejavu import DejaVuOptions
 from depth.prediction.api import METRES, UP_TO_SCALE, DepthModel, full_size
 from depth.prediction.pictures import resize_picture
@@ -24,7 +24,7 @@ from depth.runs.contents import config_of
 from depth.runs.monodepth2 import is_monodepth2_folder
 from depth.support.parts import constructor_of
 from depth.tasks.base import Outputs
-from depth.trained import load_trained
+from depth.trained import load_trained, trained_from
 from depth.types import UserError
 
 _LONG_SIDE = 640  # of the depth that is sent to the page, pixels
@@ -53,16 +53,18 @@ class PageModel:
             raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
         self.place, self.device = place, device
         original = place.is_dir() and is_monodepth2_folder(place)
-        self.state = {} if original else load_checkpoint(find_checkpoint(place, choice))
-        self.config = None if original else config_of(self.state, place)
+        path = place if original else find_checkpoint(place, choice)
+        self.state = {} if original else load_checkpoint(path)
+        self.config = None if original else config_of(self.state, path)
         if self.config is not None and self.config.tasks.labelled:
-            dense = load_dense(place, choice)
+            dense = dense_from(self.state, path)
             self.checkpoint = dense.checkpoint
             self.tasks, self.net = dense.tasks, dense.net.to(device)
             self.depth: DepthModel | None = None
             self.height, self.width = dense.height, dense.width
         else:
-            self.tasks, self.depth = {}, DepthModel(load_trained(place, choice), device)
+            trained = load_trained(place, choice) if original else trained_from(self.state, path)
+            self.tasks, self.depth = {}, DepthModel(trained, device)
             self.checkpoint = self.depth.trained.checkpoint
             self.net = self.depth.depth_net
             self.height, self.width = self.depth.height, self.depth.width
