@@ -91,7 +91,7 @@ def _find(place: Path) -> Path:
     found = [place / "per_image.csv"] if (place / "per_image.csv").is_file() else []
     found = found or sorted([*place.glob("evaluation_*/per_image.csv"), *place.glob("dense_*/per_image.csv")])
     if not found:
-        raise UserError(f"{place} holds no evaluation: python evaluate_depth.py --load_weights_folder {place}")
+        raise UserError(f"{place} holds no evaluation: evaluate_depth.py, or evaluate_dense.py for tasks, makes one")
     if len(found) > 1:
         raise UserError(f"{place} holds {len(found)} evaluations, name one: {', '.join(str(p.parent) for p in found)}")
     return found[0]

@@ -121,6 +121,12 @@ def next_steps(config: Config, folder: Path, world_size: int, stopped_at: int | 
     path = shlex.quote(str(Path(data.data_path or "")))
     if data.dataset == "video":
         return f"done: {folder}\npredict: python predict.py {path} --checkpoint {quoted}"
-    script = "evaluate_dense.py" if config.tasks.labelled else "evaluate_depth.py"
-    flags = f" --dataset frames --data_path {path}" if data.dataset == "frames" else ""
-    return f"done: {folder}\nevaluate: python {script} --load_weights_folder {quoted}{flags}"
+    # Depth from video has no unit: evaluate_dense.py leaves it out.
+    scripts = (["evaluate_dense.py"] if config.tasks.labelled else []) + (
+        ["evaluate_depth.py"] if config.tasks.video else []
+    )
+    flags = (" --dataset frames" if data.dataset == "frames" else "") + (
+        f" --data_path {path}" if data.data_path else ""
+    )
+    lines = [f"evaluate: python {script} --load_weights_folder {quoted}{flags}" for script in scripts]
+    return "\n".join([f"done: {folder}", *lines])

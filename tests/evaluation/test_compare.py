@@ -63,7 +63,7 @@ def test_evaluations_of_other_images_are_refused(tmp_path):
 
 
 def test_what_is_no_evaluation_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="holds no evaluation: python evaluate_depth.py"):
+    with pytest.raises(UserError, match="holds no evaluation: evaluate_depth.py, or evaluate_dense.py"):
         read_evaluation(tmp_path)
     for split in ("eigen", "mine"):
         _write(tmp_path / f"evaluation_{split}", (0.1, 0.2, 0.3))
