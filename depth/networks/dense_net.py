@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depth.networks.depth_decoder import CHANNELS, DepthDecoder, Level, decode
+from depth.networks.depth_decoder import DepthDecoder, Level, decode
 from depth.networks.layers import Float32Conv2d, check_image
 from depth.types import DenseOutput, DepthOutput
 
 _FINEST = 1  # level of the task heads: the encoder has no map at the full resolution that a finer one could see
+_WIDTHS = (16, 32, 64, 128)  # of its levels, finest first; half of depth's, whose decoder would cost as much as the encoder
 _SMALLEST_SIDE = 64  # as depth.networks.depth_net.SMALLEST_SIDE
 
 
@@ -26,12 +27,11 @@ class TaskDecoder(nn.Module):
 
     def __init__(self, encoder_channels: Sequence[int], heads: Mapping[str, int], norm: bool = False) -> None:
         super().__init__()
-        inputs = (*CHANNELS[_FINEST + 1 :], encoder_channels[-1])
+        inputs = (*_WIDTHS[1:], encoder_channels[-1])
         skips = encoder_channels[_FINEST - 1 : -1]
-        widths = CHANNELS[_FINEST:]
-        self.levels = nn.ModuleList(Level(*each, norm) for each in zip(inputs, skips, widths, strict=True))
+        self.levels = nn.ModuleList(Level(*each, norm) for each in zip(inputs, skips, _WIDTHS, strict=True))
         self.heads = nn.ModuleDict(
-            {name: Float32Conv2d(widths[0], c, 3, padding=1, padding_mode="reflect") for name, c in heads.items()}
+            {name: Float32Conv2d(_WIDTHS[0], c, 3, padding=1, padding_mode="reflect") for name, c in heads.items()}
         )
 
     def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
