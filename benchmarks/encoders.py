@@ -5,9 +5,10 @@
     python benchmarks/encoders.py --encoders resnet18 timm/convnext_atto --seeds 0
 
 Costs are those of the whole depth network, encoder and decoder, at --height and --width. The trainings are those of
-`benchmarks/ablation.py --grid encoders`, on the embedded world, with equal steps: a run that is finished is kept and
-one that was interrupted goes on, so that the same command may be called until all are there. Written to --out:
-encoders.json and encoders.md, and what ablation.py writes.
+`benchmarks/ablation.py --grid encoders`, on the embedded world, with equal steps, and with the other camera as the only
+source, so that no pose network blurs the comparison. A run that is finished is kept and one that was interrupted goes
+on: the same command may be called until all are there. Written to --out: encoders.json and encoders.md, and what
+ablation.py writes.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ from depth.runs.run_folder import versions  # noqa: E402
 from depth.support.cli import parse, run  # noqa: E402
 from depth.support.distributed import choose_device  # noqa: E402
 
+_STEREO = ("--frame_ids", "0", "--use_stereo")
+
 
 @dataclass(frozen=True)
 class EncoderOptions:
@@ -61,7 +64,7 @@ class EncoderOptions:
     """About how long each encoder's inference is repeated."""
     seeds: int = 3
     """Trainings of each encoder; 0 measures costs alone."""
-    steps: int = 720
+    steps: int = 360
     """Optimiser steps of a training."""
     out: str = str(ROOT / "benchmarks" / "results")
     """Folder of the results and, in cells/, of the trainings."""
@@ -92,7 +95,7 @@ def main() -> None:
     print(f"costs: {stem}.md", flush=True)
     if options.seeds:
         flags = ["--grid", "encoders", "--seeds", options.seeds, "--steps", options.steps, "--out", options.out]
-        ablation.main([*map(str, flags), "--device", str(device)])
+        ablation.main([*map(str, flags), *_STEREO, "--device", str(device)])
         errors = abs_rel(Path(options.out) / "encoders_test.json")
         write_record(stem, record | {"abs_rel": errors}, table(rows, options, errors))
     print(f"table: {stem}.md")
@@ -157,9 +160,10 @@ def _peak(device: str) -> int:
 
 
 def abs_rel(path: Path) -> dict[str, list[float]]:
-    """The grid's Abs Rel by label of its cells, a value for each seed."""
-    cells = json.loads(path.read_text())["cells"]
-    return {label: cell["means"]["abs_rel"] for label, cell in cells.items()}
+    """The grid's Abs Rel by label of its cells, a value for each seed; "constant" is the best constant map's."""
+    record = json.loads(path.read_text())
+    found = {label: cell["means"]["abs_rel"] for label, cell in record["cells"].items()}
+    return found | {"constant": record["constant_prior"]["abs_rel"]}
 
 
 def table(rows: list[dict[str, Any]], options: EncoderOptions, errors: dict[str, list[float]]) -> str:
@@ -180,6 +184,8 @@ def table(rows: list[dict[str, Any]], options: EncoderOptions, errors: dict[str,
             _spread(errors.get(f"{label}, pretrained")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    if "constant" in errors:
+        lines += ["", f"The best map that is the same for every image: Abs Rel {_spread(errors['constant'])}."]
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,8 @@ from depth.networks.layers import Float32Conv2d, check_image
 from depth.types import DenseOutput, DepthOutput
 
 _FINEST = 1  # level of the task heads: the encoder has no map at the full resolution that a finer one could see
-_WIDTHS = (16, 32, 64, 128)  # of its levels, finest first; half of depth's, whose decoder would cost as much as the encoder
+# Of its levels, finest first: half of depth's, whose decoder costs almost as much as a ResNet-18.
+_WIDTHS = (16, 32, 64, 128)
 _SMALLEST_SIDE = 64  # as depth.networks.depth_net.SMALLEST_SIDE
 
 

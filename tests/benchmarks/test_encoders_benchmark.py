@@ -44,5 +44,7 @@ def test_errors_are_joined_by_label():
     row = {"encoder": "timm/x", "encoder_parameters": 1e6, "parameters": 2e6, "multiply_adds": 3e9, "peak_bytes": 4e9}
     row |= {"images_per_second": {"rate": 5.0}}
     options = type("Options", (), {"width": 640, "height": 192})
-    line = table([row], options, {"x": [0.2, 0.3], "x, pretrained": [0.1]}).splitlines()[-1]
+    errors = {"x": [0.2, 0.3], "x, pretrained": [0.1], "constant": [0.5]}
+    *_, line, _, last = table([row], options, errors).splitlines()
+    assert last == "The best map that is the same for every image: Abs Rel 0.500."
     assert line == "| `timm/x` | 1.0 M | 2.0 M | 3.0 | 5.0 | 4.00 GB | 0.250 ± 0.071 | 0.100 |"
