@@ -19,13 +19,14 @@ from depth.options.loss import LossOptions
 from depth.types import FrameBatch, RawBatch
 
 HEIGHT, WIDTH = 64, 96
+_SAME = ("spatial", "spectral", "low", "middle", "high")  # other names and bands: the same operations
 EXTENDED = {"dejavu": True, "lpips_weights": "random", "dejavu_cyclic": 0.1, "dejavu_attention": True}
 VARIANTS = {
     "plain": {},
     "average": {"loss": LossOptions(avg_reprojection=True)},
     "learned intrinsics": {"learn_intrinsics": True},
     "recursive": {"dejavu": True, "crm": "recursive", "lpips_weights": "random"},
-    **{edit: {**EXTENDED, "edit": edit} for edit in EDITS},
+    **{edit: {**EXTENDED, "edit": edit} for edit in EDITS if edit not in _SAME},
 }
 
 

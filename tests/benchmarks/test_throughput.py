@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import throughput
 from benchmarks.timings import timing
 from benchmarks.timings.timing import Timing, markdown, measure
+from depth.types import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,29 +32,29 @@ def test_works_are_timed_in_turn_after_a_warm_up(monkeypatch):
     assert all(len(t.wall) == len(t.cpu) == 3 for t in timings.values())
 
 
-def test_the_command_writes_its_record(tmp_path):
+QUICK = {"inference": ("inference",), "limits": ("limit",)}
+SLOW = {
+    "loader": ("loader, JPEG", "loader, cache"),
+    "step": ("step, plain", "step, DejaVu"),
+    "end_to_end": ("end to end",),
+    "evaluation": ("evaluation",),
+    "tasks": ("tasks, depth from labels", "tasks, four tasks"),
+}
+
+
+@pytest.mark.parametrize("parts", [QUICK, pytest.param(QUICK | SLOW, marks=pytest.mark.long)], ids=["quick", "all"])
+def test_the_command_writes_its_record(tmp_path, parts):
     command = [sys.executable, str(ROOT / "benchmarks" / "throughput.py"), "--quick", "--device", "cpu"]
     command += ["--threads", "1", "--height", "64", "--width", "96", "--batch_size", "2", "--images", "8"]
-    command += ["--seconds", "0.1", "--out", str(tmp_path)]
+    command += ["--seconds", "0.1", "--out", str(tmp_path), "--parts", *parts]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("*.json")
     record = json.loads(path.read_text())
     assert record["settings"]["batch_size"] == 2 and record["threads"] == 1 and "torch" in record["versions"]
     names = [row["name"] for row in record["rows"]]
-    for part in (
-        "limit",
-        "loader, JPEG",
-        "loader, cache",
-        "step, plain",
-        "step, DejaVu",
-        "end to end",
-        "evaluation",
-        "inference",
-        "tasks, depth from labels",
-        "tasks, four tasks",
-    ):
-        assert any(name.startswith(part) for name in names), part
+    for beginning in (each for part in parts.values() for each in part):
+        assert any(name.startswith(beginning) for name in names), beginning
     assert all(row["rate"] > 0 and row["slowest"] <= row["rate"] <= row["fastest"] for row in record["rows"])
     assert path.with_suffix(".md").read_text().count("\n") == 2 + len(names)
 
@@ -60,7 +62,7 @@ def test_the_command_writes_its_record(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"), [(["--height", "100"], "multiple of 32"), (["--seconds", "0"], "--seconds")]
 )
-def test_bad_flags_are_one_line(flags, said):
-    command = [sys.executable, str(ROOT / "benchmarks" / "throughput.py"), *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+def test_bad_flags_are_one_line(flags, said, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["throughput.py", *flags])
+    with pytest.raises(UserError, match=said):
+        throughput.main()

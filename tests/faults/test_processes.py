@@ -46,7 +46,7 @@ def _seed(generators):
     return generator.initial_seed()
 
 
-@pytest.mark.parametrize("networks", ["small", "resnet"])
+@pytest.mark.parametrize("networks", ["small", pytest.param("resnet", marks=pytest.mark.long)])
 def test_gradients_of_two_processes_are_those_of_one_with_twice_the_batch(tmp_path, networks):
     script = [HERE / "ddp_gradients.py", "--networks", networks]
     _run_plain([*script, tmp_path / "one.pt", "--batch_size", 4], [{}], tmp_path)

@@ -171,7 +171,7 @@ def camera(baseline: str, fx: str) -> str:
 )
 def test_cityscapes_camera_without_numbers(tmp_path, text):
     source, name, _ = first("cityscapes", tmp_path)
-    next((tmp_path / "camera").rglob("*.json")).write_text(text)
+    (tmp_path / "camera" / f"{name}_camera.json").write_text(text)
     with pytest.raises(UserError, match="does not hold extrinsic.baseline and intrinsic.fx"):
         source.read(name, "depth")
 
