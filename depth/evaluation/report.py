@@ -22,12 +22,12 @@ class Report:
     """A result and what is needed to say where it comes from."""
 
     result: EvaluationResult
-    dataset: str  # "kitti" or "synthetic"; stands in everything that is written
+    dataset: str  # "kitti", "synthetic" or "frames"; stands in everything that is written
     split: str
     model: str  # path of the checkpoint or of the stored disparities
     images_in_split: int  # of the split's file, whether or not they are there or have ground truth
     post_processed: bool = False
-    trained_on: str | None = None  # "kitti", "synthetic" or "video"; None where it is not known
+    trained_on: str | None = None  # as --dataset names it; None where it is not known
     baselines: Mapping[str, EvaluationResult] = field(default_factory=dict)  # name -> result on the same images
     details: Mapping[str, Any] = field(default_factory=dict)  # plain values for metrics.json: config, seed, versions
     checkpoint: str | None = None  # which one of the run, and how a best one was chosen, in words

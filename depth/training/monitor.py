@@ -141,7 +141,7 @@ class Monitor:
 
     Args:
         folder: the run's folder.
-        dataset: "kitti", "synthetic" or "video"; stands in every run's text so that numbers cannot be mistaken.
+        dataset: as --dataset names it; stands in every run's text so that numbers cannot be mistaken.
         start_step: of the checkpoint that is gone on from; events after it, of an interrupted run, are hidden.
         waiting_hint: what would help where training waits for its data.
 
