@@ -100,7 +100,7 @@ def parse_plan(arguments: Sequence[str] | None = None) -> tuple[Plan, Config]:
     plan = Plan(
         own.grid, own.seeds, own.steps, own.part, own.out, (int(share), int(count)), tuple(own.leave_out)
     )  # fmt: skip
-    config = parse_training("", rest)
+    config = parse_training("", rest, of_one=False)
     if config.dejavu.dejavu or config.dejavu.dejavu_attention or config.log.resume or config.train.max_steps:
         raise UserError("--dejavu, --dejavu_attention, --resume and --max_steps are the grid's to choose")
     return plan, config

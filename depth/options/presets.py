@@ -95,8 +95,10 @@ def _check_read(config: Config) -> None:
     check(falls, "--scheduler_step_size has no effect with --lr_schedule poly, which falls every epoch: leave it out")
 
 
-def parse_training(description: str, arguments: Sequence[str] | None = None) -> Config:
+def parse_training(description: str, arguments: Sequence[str] | None = None, of_one: bool = True) -> Config:
     """The flags of train.py, with --preset's defaults under them.
+
+    of_one: False where they are common to several runs, of which some have the branch: its flags may be given then.
 
     Raises:
         UserError: a flag or a value that is not known, an encoder too, a preset for a run that is resumed, or options
@@ -114,7 +116,8 @@ def parse_training(description: str, arguments: Sequence[str] | None = None) -> 
             "goes on from one, for 5 epochs at 1e-5; without one leave the preset out and give --height 320 "
             "--width 1024 --batch_size 4",
         )
-    config.dejavu.check_used()
+    if of_one:
+        config.dejavu.check_used()
     _check_read(config)
     for encoder in filter(None, (config.network.depth_encoder, config.network.pose_encoder)):
         check_encoder(encoder)

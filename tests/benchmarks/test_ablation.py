@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from benchmarks.cells import cell as one_cell
 from benchmarks.cells.grids import GRIDS, Cell
 from benchmarks.cells.table import difference, markdown, seed_means
 from datasets.world.making import WorldSpec, ensure_world
-from depth.options.config import Config
+from depth.options.config import Config, resolved
 from depth.runs.checkpoint import load_checkpoint
 from depth.training.trainer import Trainer
 from depth.types import UserError
@@ -91,6 +92,19 @@ def test_markdown():
 def test_a_bad_flag_is_one_line(line, words):
     with pytest.raises(UserError, match=words):
         ablation.parse_plan(line.split())
+
+
+def test_the_command_of_the_results_makes_what_they_say():
+    """It names the branch's flags for all cells, those without the branch among them."""
+    page = (Path(__file__).parents[2] / "docs" / "RESULTS.md").read_text().replace("\\\n", " ")
+    flags = next(line for line in page.splitlines() if "benchmarks/ablation.py --grid GRID" in line).split()[2:]
+    plan, common = ablation.parse_plan(["edits" if flag == "GRID" else flag for flag in flags])
+    common = replace(common, data=replace(common.data, dataset="synthetic"))
+    plain, branch = (resolved(cell.config(common)) for cell in plan.cells if cell.label in ("baseline", "bandstop"))
+    assert not plain.dejavu.dejavu and plain.network.depth_encoder == "resnet18"
+    made = branch.dejavu
+    assert (made.crm, made.dejavu_weight, made.dejavu_lpips, made.lpips_net) == ("auto", 0.1, 0.1, "squeeze")
+    assert plain.network.encoder_weights == "scratch" and (plain.data.height, plain.data.width) == (64, 224)
 
 
 def test_an_output_that_is_no_folder_is_refused_before_a_world_is_rendered(tmp_path, monkeypatch):
