@@ -120,6 +120,9 @@ GRIDS: Mapping[str, tuple[Cell, ...]] = {
         Cell("no C", _dejavu(dejavu_condition="none")),
         Cell("detached C", _dejavu(dejavu_condition="detached")),
         Cell("no redaction", _dejavu(edit="none")),
+        Cell("ten times gamma", _dejavu(dejavu_weight=0.1)),
+        # The paper's module, and the weights with which it was measured here before.
+        Cell("published form", _dejavu(crm="auto", dejavu_weight=0.1, dejavu_lpips=0.1)),
     ),
     "base": _base(),
     "encoders": _encoders(),
