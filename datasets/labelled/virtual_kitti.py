@@ -19,7 +19,6 @@ _COLOURS = {
     "car": (255, 127, 80), "van": (0, 139, 139),
 }  # fmt: skip
 _THINGS = ("truck", "car", "van")
-_UNDEFINED = (0, 0, 0)
 # Whole scenes (ours): frames of one scene, and its weathers, are too much alike to be divided.
 _SCENES = {"train": ("01", "18", "20"), "val": ("02",), "test": ("06",)}
 _FRAMES = {"01": 447, "02": 233, "06": 270, "18": 339, "20": 837}

@@ -57,31 +57,33 @@ def boundary_counts(truth: np.ndarray, prediction: np.ndarray, classes: int) -> 
     """Boundary pixels of each class and how many lie near the other side's, int64 (K,4).
 
     The columns: predicted boundary pixels, those of them near a true one, true boundary pixels, those of them near a
-    predicted one. Near is within TOLERANCE of the image's diagonal, rounded up. A boundary is where a class's mask
-    ends to the right or below (Perazzi et al., CVPR 2016); it does not count where one side has no label.
+    predicted one. Near is within TOLERANCE of the image's diagonal, rounded up. A boundary is a pixel whose right, lower
+    or lower right neighbour is on the other side of the class's edge, whichever side it is on itself (Perazzi et al.,
+    CVPR 2016); it does not count where one of the two has no label.
 
     Args: as `confusion_matrix`.
     """
     prediction = np.where(truth == IGNORE, IGNORE, prediction)
     reach = int(np.ceil(TOLERANCE * np.hypot(*truth.shape)))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    edges = [_edges(each) for each in (prediction, truth)]
+    known = truth != IGNORE
     counts = np.zeros((classes, 4), np.int64)
     for k in np.union1d(prediction, truth):
         if k == IGNORE:
             continue
-        found, wanted = (edge & (each == k) for edge, each in zip(edges, (prediction, truth), strict=True))
+        found, wanted = (_boundary(each == k, known) for each in (prediction, truth))
         near_wanted, near_found = (cv2.dilate(each.astype(np.uint8), disk) > 0 for each in (wanted, found))
         counts[k] = found.sum(), (found & near_wanted).sum(), wanted.sum(), (wanted & near_found).sum()
     return counts
 
 
-def _edges(ids: np.ndarray) -> np.ndarray:
-    """bool (H,W): the right, the lower or the lower right neighbour has another label, and both have one."""
-    edge = np.zeros(ids.shape, bool)
+def _boundary(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """bool (H,W): one of the three neighbours is not as the pixel is in a class's mask, and both are known."""
+    edge = np.zeros(mask.shape, bool)
+    height, width = mask.shape
     for rows, columns in ((0, 1), (1, 0), (1, 1)):
-        here, there = ids[: ids.shape[0] - rows, : ids.shape[1] - columns], ids[rows:, columns:]
-        edge[: here.shape[0], : here.shape[1]] |= (here != there) & (here != IGNORE) & (there != IGNORE)
+        here, there = (slice(height - rows), slice(width - columns)), (slice(rows, None), slice(columns, None))
+        edge[here] |= (mask[here] != mask[there]) & known[here] & known[there]
     return edge
 
 

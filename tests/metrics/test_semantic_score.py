@@ -94,9 +94,9 @@ def test_boundaries_tolerate_three_quarters_of_a_percent():
     assert boundary_f(boundary_counts(truth, truth, 2)) == 1
     assert boundary_f(boundary_counts(truth, square(3), 2)) == 1
     far = boundary_counts(truth, square(6), 2)
-    # A square's right column and lower row are 199 pixels. Of the shifted row all but 3 lie near the true one; of the
-    # true row as many, and 3 pixels of the column above it.
-    assert far[1].tolist() == [199, 97, 199, 100]
+    # A square's boundary is a ring of 101x101 pixels, for both classes. Of the shifted ring's two rows all but 3 pixels
+    # each lie near the true one's, and of its left column 3 beside each row; the same the other way round.
+    assert far.tolist() == [[400, 202, 400, 202]] * 2
 
 
 def test_boundaries_next_to_void_do_not_count():
