@@ -57,7 +57,7 @@ def boundary_counts(truth: np.ndarray, prediction: np.ndarray, classes: int) -> 
     """Boundary pixels of each class and how many lie near the other side's, int64 (K,4).
 
     The columns: predicted boundary pixels, those of them near a true one, true boundary pixels, those of them near a
-    predicted one. Near is within TOLERANCE of the image's diagonal, rounded up. A boundary is a pixel whose right, lower
+    predicted one. Near is within TOLERANCE of the diagonal, rounded up. A boundary is a pixel whose right, lower
     or lower right neighbour is on the other side of the class's edge, whichever side it is on itself (Perazzi et al.,
     CVPR 2016); it does not count where one of the two has no label.
 
