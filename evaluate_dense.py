@@ -43,7 +43,7 @@ from depth.runs.checkpoint import newest_run
 from depth.runs.run_folder import versions
 from depth.support.cli import parse, run
 from depth.support.distributed import Process, choose_device, gather_to_main, process_group
-from depth.support.files import write_file
+from depth.support.files import make_folder, write_file
 from depth.tasks.base import Score, Task
 from depth.tasks.scoring import Predicted, predict_images, score_images
 from depth.types import LabelledSample, UserError
@@ -78,6 +78,7 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
         print(place.note, f"model: {model.path}, {model.checkpoint}", images.note, sep="\n")
     name = f"dense_{options.eval_split}{'_best' if options.checkpoint_choice == 'best' else ''}"
     folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / name)
+    single = _prepared(options, folder, tasks, place, images) if process.is_main else {}
     net = model.net.to(process.device)
     predictions = predict_images(net, tasks, _shown(images.loader, options.eval_split, process), process.device)
     if options.save_predictions:
@@ -100,8 +101,7 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
         details={"checkpoint": asdict(model.checkpoint), "trained": model.record, "versions": versions()},
         checkpoint=str(model.checkpoint),
     )
-    if options.against:
-        single = read_single([Path(each) for each in options.against], report)
+    if single:
         report = replace(report, gain=multi_task_gain(tasks, report.results, single), against=options.against)
     _write(report, folder, model, images, process)
     return report
@@ -134,6 +134,18 @@ def _images(
         source, names, kinds, size, options.batch_size, options.num_workers, process.rank, process.world_size
     )
     return Images(source, names, note, loader)
+
+
+def _prepared(
+    options: DenseOptions, folder: Path, tasks: dict[str, Task], place: DataPlace, images: Images
+) -> dict[str, dict[str, float]]:
+    """Makes the folder and reads what --against names: both complain before any work is done."""
+    make_folder(folder)
+    if not options.against:
+        return {}
+    return read_single(
+        [Path(each) for each in options.against], tasks, place.kind, options.eval_split, len(images.names)
+    )
 
 
 def _shown(loader: DataLoader, what: str, process: Process) -> Iterable[list[LabelledSample]]:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,33 +58,37 @@ def multi_task_gain(tasks: Mapping[str, Task], results: Results, single: Results
     return sum(gains) / len(gains)
 
 
-def read_single(places: Sequence[Path], report: DenseReport) -> dict[str, dict[str, float]]:
+def read_single(
+    places: Sequence[Path], tasks: Collection[str], dataset: str, split: str, images: int
+) -> dict[str, dict[str, float]]:
     """The results of single-task evaluations of the same images, by task.
 
     Args:
         places: metrics.json files, folders with one, or runs that were evaluated on the same split.
+        tasks: names of those that are wanted.
+        dataset, split, images: which images, and how many, they must be of.
 
     Raises:
         UserError: a file is not there or not such an evaluation, of other images, or a task is missing or twice there.
     """
     found: dict[str, dict[str, float]] = {}
     for place in places:
-        path = _metrics_file(place, report.split)
+        path = _metrics_file(place, split)
         try:
             values = json.loads(path.read_text())
             same = values["dataset"], values["split"], values["images"]
-            tasks = {name: values["metrics"][name] for name in values["metrics"] if name in report.tasks}
+            theirs = {name: values["metrics"][name] for name in values["metrics"] if name in tasks}
         except OSError as error:
             raise UserError(f"--against: {path} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError):
             raise UserError(f"--against: {path} is not what evaluate_dense.py writes") from None
-        if same != (report.dataset, report.split, len(report.names)):
+        if same != (dataset, split, images):
             raise UserError(f"--against: {path} is of {same[0]}, {same[1]}, {same[2]} images: not of the same images")
-        twice = sorted(found.keys() & tasks.keys())
+        twice = sorted(found.keys() & theirs.keys())
         if twice:
             raise UserError(f"--against: {' and '.join(twice)} in more than one of the runs")
-        found |= tasks
-    missing = [name for name in report.tasks if name not in found]
+        found |= theirs
+    missing = [name for name in tasks if name not in found]
     if missing:
         raise UserError(f"--against: none of the runs has {' and '.join(missing)}")
     return found

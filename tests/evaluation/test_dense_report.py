@@ -54,23 +54,23 @@ def test_files(tmp_path):
 
 
 def test_single_task_runs_are_read_and_checked(tmp_path):
-    own = report()
-    write_report(own, tmp_path / "run" / "dense_val")
-    both = read_single([tmp_path / "run"], own)
+    write_report(report(), tmp_path / "run" / "dense_val")
+    same = ("semantics", "normals"), "camvid", "val", 3
+    both = read_single([tmp_path / "run"], *same)
     assert both["normals"]["mean_angle"] == 20
     with pytest.raises(UserError, match="semantics and normals in more than one|normals and semantics in more"):
-        read_single([tmp_path / "run", tmp_path / "run" / "dense_val"], own)
+        read_single([tmp_path / "run", tmp_path / "run" / "dense_val"], *same)
     with pytest.raises(UserError, match="none of the runs has semantics and normals"):
-        read_single([], own)
+        read_single([], *same)
     with pytest.raises(UserError, match="cannot be read: No such file"):
-        read_single([tmp_path / "gone"], own)
+        read_single([tmp_path / "gone"], *same)
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(UserError, match="is not what evaluate_dense.py writes"):
-        read_single([tmp_path], own)
+        read_single([tmp_path], *same)
     values = json.loads((tmp_path / "run" / "dense_val" / "metrics.json").read_text())
     (tmp_path / "metrics.json").write_text(json.dumps(values | {"images": 2}))
     with pytest.raises(UserError, match="not of the same images"):
-        read_single([tmp_path], own)
+        read_single([tmp_path], *same)
 
 
 def test_runs_are_paired_by_image(tmp_path):
