@@ -23,6 +23,7 @@ def tasks_of(config: Config, classes: Classes | None) -> dict[str, Task]:
         tasks.predicted,
         classes=classes,
         hardest=tasks.semantics_hardest,
+        dejavu_classes=config.dejavu.dejavu_classes,
         depth_loss=tasks.depth_loss,
         min_depth=network.min_depth,
         max_depth=network.max_depth,

@@ -44,6 +44,9 @@ class DejaVuOptions:
     modules and residual."""
     dejavu_condition: Literal["prediction", "detached", "none"] = "prediction"
     """What the module sees of the disparity; detached and none are controls."""
+    dejavu_classes: Literal["decided", "probabilities"] = "decided"
+    """What the module sees of the semantics: decided, the likeliest class alone, with the gradient of the
+    probabilities; or, as published, the probabilities, in which the image's brightness can be hidden."""
     dejavu_weight: float = 0.01
     """gamma, the weight of the whole branch. At ten times as much the image's texture is written into the disparity."""
     dejavu_warmup: Number = None

@@ -32,8 +32,8 @@ def build_tasks(names: Iterable[str], **settings: Any) -> dict[str, Task]:
 
     Args:
         names: some of TASKS.
-        settings: classes (depth.types.Classes, of the data set), min_depth, max_depth (metres), depth_loss, hardest
-            (see the tasks' own documentation).
+        settings: classes (depth.types.Classes, of the data set), min_depth, max_depth (metres), depth_loss, hardest,
+            dejavu_classes (see the tasks' own documentation).
 
     Raises:
         UserError: an unknown name.

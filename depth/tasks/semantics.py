@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,10 +18,11 @@ _UNLABELLED = (0, 0, 0)  # black
 
 
 class Semantics(Task):
-    """The regeneration module sees the softmax probabilities.
+    """The regeneration module sees the likeliest class of each pixel, or the softmax probabilities.
 
     Args:
         classes: of the data set.
+        dejavu_classes: decided, or probabilities as published, in whose last percent the image can be hidden.
         hardest: share of an image's pixels, those with the largest losses, whose mean is the loss; 1 takes all. (0.2 is
             Panoptic-DeepLab's, Cheng et al., CVPR 2020.)
     """
@@ -34,8 +36,14 @@ class Semantics(Task):
     export_meaning = "logits (batch,K,H,W); the class is the largest"
     higher_is_better = True
 
-    def __init__(self, classes: Classes, hardest: float = 1.0) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        hardest: float = 1.0,
+        dejavu_classes: Literal["decided", "probabilities"] = "decided",
+    ) -> None:
         self.classes, self.hardest = classes, hardest
+        self.decided = dejavu_classes == "decided"
         self.channels = self.condition_channels = len(classes.names)
 
     def losses(self, outputs: Outputs, labels: LabelMaps) -> dict[str, Tensor]:
@@ -50,8 +58,15 @@ class Semantics(Task):
         return {self.name: loss.sum() / valid.clamp_min(1)}
 
     def condition(self, outputs: Outputs) -> Tensor:
-        """Probabilities (B,K,H,W)."""
-        return outputs[self.name].float().softmax(1)
+        """(B,K,H,W): probabilities, or 1 at the largest and 0 elsewhere, with the gradient of the probabilities.
+
+        (The straight-through estimator of Bengio, Leonard and Courville, arXiv 1308.3432.)
+        """
+        probabilities = outputs[self.name].float().softmax(1)
+        if not self.decided:
+            return probabilities
+        decided = torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
+        return decided + (probabilities - probabilities.detach())
 
     def exported(self, outputs: Outputs) -> Tensor:
         """The logits."""

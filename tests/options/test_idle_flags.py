@@ -26,6 +26,7 @@ def test_branch_options_without_the_branch_are_refused(line):
         ("--dejavu --edit_keep 0.3 --edit_cutoff 0.1", "--edit_cutoff --edit_keep has no effect with --edit auto"),
         ("--dejavu --text_model RN50", "--text_model without --dejavu_text"),
         ("--tasks semantics --dejavu_tasks semantics", "--dejavu_tasks without --dejavu"),
+        ("--dejavu --dejavu_classes probabilities", "--dejavu_classes without semantics"),
         ("--speed_weight 1", "--speed_weight without --pose_scale speed"),
         ("--lr_schedule poly --scheduler_step_size 3", "--scheduler_step_size has no effect with --lr_schedule poly"),
     ],

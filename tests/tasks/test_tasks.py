@@ -1,5 +1,7 @@
 """What holds for every task: masks, gradients, results, truths, constants, pictures."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,19 @@ def test_condition_has_its_channels_and_a_gradient(name):
     assert condition.shape == (2, task.condition_channels, HEIGHT, WIDTH)
     (condition**2).sum().backward()
     assert raw[name].grad.abs().sum() > 0
+
+
+def test_the_module_sees_decisions_with_the_gradient_of_the_probabilities():
+    """Logits 0 and ln 3 are 1/4 and 3/4, whose difference has the gradient 2 * 3/16; no brightness hides in a 1."""
+    logits = torch.tensor([0.0, math.log(3)]).view(1, 2, 1, 1).requires_grad_()
+    for form, values in (("decided", [0.0, 1.0]), ("probabilities", [0.25, 0.75])):
+        task = build_tasks(["semantics"], classes=CLASSES, dejavu_classes=form)["semantics"]
+        seen = task.condition({"semantics": logits})
+        assert seen.flatten().tolist() == pytest.approx(values)
+        (gradient,) = torch.autograd.grad(seen[0, 1] - seen[0, 0], logits)
+        assert gradient.flatten().tolist() == pytest.approx([-3 / 8, 3 / 8])
+        other = task.condition({"semantics": logits + 0.1 * torch.rand(1, 2, 1, 1)})
+        assert torch.equal(other, seen) == (form == "decided")
 
 
 @pytest.mark.parametrize("name", TASKS)
