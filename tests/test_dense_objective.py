@@ -75,7 +75,7 @@ def test_fixed_weights_add_up():
     output = objective(labelled_batch())
     values = {name: value.item() for name, value in output.terms.values.items()}
     assert "semantics" not in values
-    expected = 3 * values["normals"] + 7 * values["centre"] + 0.01 * values["offset"] + values["depth"]
+    expected = 3 * values["normals"] + 7 * values["centre"] + 0.01 * values["offset"] + 10 * values["depth"]
     assert output.loss.item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -127,6 +127,7 @@ _LABELLED_WORLD = {
     "data": {"height": 128, "width": 416},
     "network": {"initial_disparity": 0.05, "initial_forward": 0.06},
     "train": {"batch_size": 8, "num_epochs": 8, "learning_rate": 1e-3},
+    "tasks": {"depth_loss": "log"},
 }
 _LABELLED_SIZES = {
     "camvid": (352, 480), "cityscapes": (512, 1024), "nyud": (416, 544), "ade20k": (480, 640),
@@ -135,7 +136,9 @@ _LABELLED_SIZES = {
 _LABELLED: dict[str, dict[str, Any]] = {
     "network": {"initial_forward": 0.0},
     "train": {"batch_size": 8, "num_epochs": 60, "learning_rate": 3e-4},
+    "tasks": {"depth_loss": "l1"},
 }
+_DEPTH_WEIGHTS = {"log": 10.0}  # of the depth labels' losses: logarithms are a tenth or so of metres; 1 for the others
 _SPATIAL = {"semantics", "panoptic"}  # the tasks that blocks suit better than bands, by the paper's findings
 
 
@@ -169,6 +172,9 @@ def resolved(config: Config) -> Config:
         options = getattr(config, group)
         missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
         config = replace(config, **{group: replace(options, **missing)})
+    if config.tasks.depth_weight is None:
+        weight = _DEPTH_WEIGHTS.get(config.tasks.depth_loss, 1.0)
+        config = replace(config, tasks=replace(config.tasks, depth_weight=weight))
     if config.dejavu.edit == "auto":
         edit = "spatial" if _SPATIAL & set(config.tasks.conditions) else "spectral"
         config = replace(config, dejavu=replace(config.dejavu, edit=edit))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from depth.options.fields import check
+from depth.options.fields import Number, check
 from depth.tasks import TASKS, labels_of
 
 TaskName = Literal[tuple(TASKS)]
@@ -33,10 +33,13 @@ class TaskOptions:
     """Share of the pixels with the largest cross-entropy that count; Panoptic-DeepLab takes 0.2."""
     normals_weight: float = 10.0
     """Weight of the normals' L1 distance, summed over x, y, z."""
-    depth_weight: float = 1.0
-    """Weight of the depth labels' loss."""
-    depth_loss: Literal["l1", "log", "berhu"] = "l1"
-    """Error of depth against labels: l1 of metres, log of their logarithms, berhu of normalised inverse depth."""
+    depth_weight: Number = None
+    """Weight of the depth labels' loss. Default: 1, and 10 with --depth_loss log."""
+    depth_loss: Annotated[
+        Literal["l1", "log", "berhu"] | None, tyro.conf.arg(metavar="{l1,log,berhu}", help_behavior_hint="")
+    ] = None
+    """Error of depth against labels: l1 of metres, log of their logarithms, berhu of normalised inverse depth.
+    Default: l1 (log on the embedded world)."""
     centre_weight: float = 200.0
     """panoptic: weight of the squared error of the centres' heatmap."""
     offset_weight: float = 0.01
@@ -55,7 +58,7 @@ class TaskOptions:
         check(not strangers, f"--dejavu_tasks {' '.join(strangers)} is not among --tasks {' '.join(self.tasks)}")
         weights = ("semantics_weight", "normals_weight", "depth_weight", "centre_weight", "offset_weight")
         for name in weights:
-            check(getattr(self, name) >= 0, f"--{name} is 0 or more")
+            check((getattr(self, name) or 0) >= 0, f"--{name} is 0 or more")
         check(0 < self.semantics_hardest <= 1, "--semantics_hardest is a share, above 0 and up to 1")
         low, high = self.scale_range
         check(0 < low <= high, f"--scale_range {low:g} {high:g} is not two factors 0 < low <= high")

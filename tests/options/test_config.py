@@ -208,3 +208,17 @@ def test_panoptic_brings_semantics_along():
     tasks = TaskOptions(tasks=("panoptic", "depth"), depth_from="both", dejavu_tasks=("panoptic",))
     assert tasks.predicted == ("depth", "semantics", "panoptic") == tasks.labelled
     assert tasks.conditions == ("semantics", "panoptic") and tasks.label_kinds == ("depth", "semantics", "instances")
+
+
+def test_what_depth_labels_weigh_goes_with_their_loss():
+    """Logarithms are smaller than metres; what is given stands."""
+
+    def of(dataset, **options):
+        tasks = resolved(
+            Config(tasks=TaskOptions(("depth",), "labels", **options), data=DataOptions(dataset=dataset))
+        ).tasks
+        return tasks.depth_loss, tasks.depth_weight
+
+    assert (of("synthetic"), of("nyud")) == (("log", 10.0), ("l1", 1.0))
+    assert of("nyud", depth_loss="log", depth_weight=2.0) == ("log", 2.0)
+    assert of("synthetic", depth_loss="berhu") == ("berhu", 1.0)
