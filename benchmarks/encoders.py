@@ -31,7 +31,7 @@ if str(ROOT) not in sys.path:  # started as a file, the repository's root is not
     sys.path.insert(0, str(ROOT))
 
 from benchmarks import ablation  # noqa: E402
-from benchmarks.cells.grids import ENCODERS  # noqa: E402
+from benchmarks.cells.grids import ENCODERS, GRIDS  # noqa: E402
 from benchmarks.record import write_record  # noqa: E402
 from benchmarks.timings.timing import measure  # noqa: E402
 from depth.networks import build_depth_net  # noqa: E402
@@ -41,7 +41,7 @@ from depth.runs.run_folder import versions  # noqa: E402
 from depth.support.cli import parse, run  # noqa: E402
 from depth.support.distributed import choose_device  # noqa: E402
 
-_STEREO = ("--frame_ids", "0", "--use_stereo")
+_STEREO = ("--frame_ids", "0", "--use_stereo")  # of the trainings
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class EncoderOptions:
     """What is measured, and how."""
 
     encoders: tuple[str, ...] = ENCODERS
-    """Names as in train.py."""
+    """Names as in train.py; those of the default have trainings."""
     device: Text = None
     """cuda, cuda:1 or cpu. Default: cuda if there is one."""
     threads: Integer = None
@@ -77,6 +77,8 @@ class EncoderOptions:
             value = getattr(self, name)
             check(value is None or value > 0, f"--{name} {value} is not a positive number")
         check(self.seeds >= 0, "--seeds is 0 or more")
+        strangers = sorted(set(self.encoders) - set(ENCODERS))
+        check(not (self.seeds and strangers), f"--encoders {' '.join(strangers)}: trained are the default's; --seeds 0")
 
 
 def main() -> None:
@@ -94,11 +96,17 @@ def main() -> None:
     write_record(stem, record, table(rows, options, {}))
     print(f"costs: {stem}.md", flush=True)
     if options.seeds:
-        flags = ["--grid", "encoders", "--seeds", options.seeds, "--steps", options.steps, "--out", options.out]
-        ablation.main([*map(str, flags), *_STEREO, "--device", str(device)])
+        ablation.main([*training_flags(options), "--device", str(device)])
         errors = abs_rel(Path(options.out) / "encoders_test.json")
         write_record(stem, record | {"abs_rel": errors}, table(rows, options, errors))
     print(f"table: {stem}.md")
+
+
+def training_flags(options: EncoderOptions) -> list[str]:
+    """Of benchmarks/ablation.py: the trainings of the encoders that were asked for."""
+    left_out = [cell.label for cell in GRIDS["encoders"] if cell.changes["network"]["encoder"] not in options.encoders]
+    flags = ["--grid", "encoders", "--seeds", options.seeds, "--steps", options.steps, "--out", options.out]
+    return [*map(str, flags), *_STEREO, *(["--leave_out", *left_out] if left_out else [])]
 
 
 def costs(options: EncoderOptions, device: torch.device) -> list[dict[str, Any]]:

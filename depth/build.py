@@ -156,6 +156,7 @@ class _Poly(torch.optim.lr_scheduler.PolynomialLR):
     """Falls to 0 at its own last epoch, not at that of the run it goes on from, which would learn nothing more."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the place in the schedule, and its own rate there."""
         super().load_state_dict(state_dict | {"total_iters": self.total_iters})
         if state_dict["total_iters"] != self.total_iters:
             left = max(0.0, 1 - self.last_epoch / self.total_iters) ** self.power

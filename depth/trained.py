@@ -56,8 +56,6 @@ def load_trained(place: Path, choice: str = "last") -> TrainedModel:
     choice: which of a run's checkpoints, "last" or "best". Raises UserError where there is no such checkpoint, or it is
     damaged, or belongs to another network.
     """
-    if not place.exists():
-        raise UserError(f"--load_weights_folder {place} does not exist")
     if place.is_dir() and is_monodepth2_folder(place):
         if choice != "last":
             raise UserError(f"--checkpoint_choice {choice}: {place} is an original Monodepth2 folder and has no choice")

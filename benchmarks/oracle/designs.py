@@ -58,15 +58,6 @@ def bends(c: Tensor, least: float = 0.1, reaches: tuple[int, ...] = (1, 2, 4)) -
     return torch.cat(found, 1)
 
 
-def decided(c: Tensor, step: float = 0.1) -> Tensor:
-    """One at the largest channel, else zero; a single channel in steps of a tenth. The gradient passes as it comes."""
-    if c.shape[1] == 1:
-        hard = torch.exp(step * torch.round(c.detach().clamp_min(1e-3).log() / step))
-    else:
-        hard = F.one_hot(c.argmax(1), c.shape[1]).movedim(-1, 1).to(c.dtype)
-    return hard + c - c.detach()
-
-
 DESIGNS: Mapping[str, Design] = {
     "plain": lambda c: c,
     "noise": noise,
@@ -77,6 +68,5 @@ DESIGNS: Mapping[str, Design] = {
     "median, noise": lambda c: noise(median(c)),
     "bends": bends,
     "bends, noise": lambda c: bends(noise(c, 0.02)),
-    "decided": decided,
     "bilateral, bends": lambda c: bends(bilateral(c)),
 }

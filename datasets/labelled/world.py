@@ -19,7 +19,7 @@ _COLOURS = (
     (102, 102, 156), (250, 170, 30), (107, 142, 35), (220, 20, 60), (0, 0, 142), (0, 80, 100),
 )  # fmt: skip
 _ROAD, _CAR, _MOVING, _HILL = 1, 10, 11, 12
-_TABLE = (*range(_CAR + 1), _CAR, _CAR + 1)
+_TABLE = np.array([*range(_CAR + 1), _CAR, _CAR + 1], np.uint8)
 _FOLDERS = {"semantics": "semantics/class_02", "instances": "semantics/instance_02", "normals": "semantics/normal_02"}
 
 
@@ -60,10 +60,10 @@ class WorldLabels(LabelledFolder):
             return read_ids(path)
         if kind == "normals":
             return read_normals(path)
-        classes = mapped_ids(path, _TABLE, "the embedded world's classes")
+        own = mapped_ids(path, np.arange(len(_TABLE)), "the embedded world's classes")
         # A car's shadow is no car; that of one that moves is written as such.
         other = self.label_path(name, "instances")
         things = read_ids(other)
-        if things.shape != classes.shape:
+        if things.shape != own.shape:
             raise UserError(f"{path} and {other} have different sizes")
-        return np.where((read_ids(path) == _MOVING) & (things == 0), np.uint8(_ROAD), classes)
+        return np.where((own == _MOVING) & (things == 0), np.uint8(_ROAD), _TABLE[own])

@@ -97,23 +97,15 @@ class DenseModel:
 
 def load_any(place: Path, choice: str = "last") -> TrainedModel | DenseModel:
     """What a run, a checkpoint file or an original folder holds. Raises UserError as `load_trained`."""
-    if not place.exists():
-        raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
-    if _is_elsewhere(place):
+    if place.is_dir() and is_monodepth2_folder(place):
         return load_trained(place, choice)
-    path = find_checkpoint(place, choice)
-    state = load_checkpoint(path)
+    state, path = _checkpoint(place, choice)
     return dense_from(state, path) if config_of(state, path).tasks.labelled else trained_from(state, path)
-
-
-def _is_elsewhere(place: Path) -> bool:
-    """Whether there is no checkpoint of ours at a place, but nothing, or an original folder."""
-    return not place.exists() or (place.is_dir() and is_monodepth2_folder(place))
 
 
 def load_depth(place: Path, choice: str = "last") -> TrainedModel:
     """A depth network, out of a network of several tasks too. Raises UserError as `load_trained`, and without depth."""
-    model = load_any(place, choice) if place.exists() else load_trained(place, choice)
+    model = load_any(place, choice)
     if isinstance(model, TrainedModel):
         return model
     if "depth" not in model.tasks:
@@ -144,8 +136,6 @@ def load_dense(place: Path, choice: str = "last") -> DenseModel:
 
 
 def _checkpoint(place: Path, choice: str = "last") -> tuple[dict[str, Any], Path]:
-    if not place.exists():
-        raise UserError(f"--load_weights_folder {place} does not exist")
     path = find_checkpoint(place, choice)
     return load_checkpoint(path), path
 

@@ -138,7 +138,6 @@ _LABELLED: dict[str, dict[str, Any]] = {
     "train": {"batch_size": 8, "num_epochs": 60, "learning_rate": 3e-4},
     "tasks": {"depth_loss": "l1"},
 }
-_DEPTH_WEIGHTS = {"log": 10.0}  # of the depth labels' losses: logarithms are a tenth or so of metres; 1 for the others
 _SPATIAL = {"semantics", "panoptic"}  # the tasks that blocks suit better than bands, by the paper's findings
 
 
@@ -173,7 +172,7 @@ def resolved(config: Config) -> Config:
         missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
         config = replace(config, **{group: replace(options, **missing)})
     if config.tasks.depth_weight is None:
-        weight = _DEPTH_WEIGHTS.get(config.tasks.depth_loss, 1.0)
+        weight = 10.0 if config.tasks.depth_loss == "log" else 1.0  # logarithms are smaller than metres
         config = replace(config, tasks=replace(config.tasks, depth_weight=weight))
     if config.dejavu.edit == "auto":
         edit = "spatial" if _SPATIAL & set(config.tasks.conditions) else "spectral"

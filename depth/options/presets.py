@@ -91,9 +91,9 @@ def _check_read(config: Config) -> None:
     loss, train = config.loss, config.train
     weighed = loss.pose_scale == "speed" or loss.speed_weight == LossOptions.speed_weight
     check(weighed, "--speed_weight without --pose_scale speed has no effect: leave it out")
-    falls = train.lr_schedule == "step" or not train.scheduler_step_size
     seen = "semantics" in config.tasks.conditions or config.dejavu.dejavu_classes == DejaVuOptions.dejavu_classes
     check(seen, "--dejavu_classes without semantics in --tasks or --dejavu_tasks has no effect: leave it out")
+    falls = train.lr_schedule == "step" or not train.scheduler_step_size
     check(falls, "--scheduler_step_size has no effect with --lr_schedule poly, which falls every epoch: leave it out")
 
 

@@ -50,10 +50,7 @@ def load_model(
     Raises:
         UserError: there is no such checkpoint, it is damaged, the device is not there, or scale is not above 0.
     """
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {path}")
-    return DepthModel(load_depth(place, checkpoint_choice), choose_device(device), scale)
+    return DepthModel(load_depth(Path(path).expanduser(), checkpoint_choice), choose_device(device), scale)
 
 
 class DepthModel:

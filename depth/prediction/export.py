@@ -57,8 +57,6 @@ def export(options: ExportOptions) -> tuple[Path, float]:
     if options.format == "onnx":
         _check_extra()
     place = Path(options.model)
-    if not place.exists():
-        raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
     made = exported(place, options.checkpoint_choice)
     path = Path(options.output) if options.output else default_output(place, options.format)
     if path.is_file() and not _is_export(path):

@@ -100,6 +100,8 @@ def find_checkpoint(place: Path, choice: str = "last") -> Path:
 
     Raises UserError where there is none, where there is only one of the other kind, and for a choice beside a file.
     """
+    if not place.exists():
+        raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
     if place.is_file():
         if choice != "last":
             raise UserError(f"--checkpoint_choice {choice} chooses in a run, and {place} is a file: leave it out")

@@ -122,11 +122,9 @@ def next_steps(config: Config, folder: Path, world_size: int, stopped_at: int | 
     if data.dataset == "video":
         return f"done: {folder}\npredict: python predict.py {path} --checkpoint {quoted}"
     # Depth from video has no unit: evaluate_dense.py leaves it out.
-    scripts = (["evaluate_dense.py"] if config.tasks.labelled else []) + (
-        ["evaluate_depth.py"] if config.tasks.video else []
-    )
-    flags = (" --dataset frames" if data.dataset == "frames" else "") + (
-        f" --data_path {path}" if data.data_path else ""
-    )
+    ways = {"evaluate_dense.py": config.tasks.labelled, "evaluate_depth.py": config.tasks.video}
+    scripts = [script for script, asked in ways.items() if asked]
+    flags = " --dataset frames" if data.dataset == "frames" else ""
+    flags += f" --data_path {path}" if data.data_path else ""
     lines = [f"evaluate: python {script} --load_weights_folder {quoted}{flags}" for script in scripts]
     return "\n".join([f"done: {folder}", *lines])

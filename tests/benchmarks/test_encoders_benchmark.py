@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.encoders import multiply_adds, table
+from benchmarks import ablation
+from benchmarks.encoders import EncoderOptions, abs_rel, multiply_adds, table, training_flags
 from depth.networks import build_depth_net
-from depth.types import DepthOutput
+from depth.types import DepthOutput, UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +39,23 @@ def test_the_command_writes_its_record(tmp_path):
     # The weights and their gradients alone: 2 x 14.3 million numbers of four bytes, less what the first pass left.
     assert row["peak_bytes"] > 20e6
     assert (tmp_path / "encoders.md").read_text().splitlines()[-1].startswith("| `resnet18` | 11.2 M | 14.3 M | 0.4 |")
+
+
+def test_trainings_are_those_asked_for_and_see_the_other_camera():
+    asked = EncoderOptions(encoders=("timm/tf_efficientnet_lite0",), seeds=2, steps=5, out="there")
+    plan, config = ablation.parse_plan(training_flags(asked))
+    assert [cell.label for cell in plan.cells] == ["tf_efficientnet_lite0", "tf_efficientnet_lite0, pretrained"]
+    assert (plan.seeds, plan.steps, str(plan.out)) == (2, 5, "there")
+    assert config.data.frame_ids == (0,) and config.data.use_stereo
+    assert len(ablation.parse_plan(training_flags(EncoderOptions()))[0].cells) == 9
+    with pytest.raises(UserError, match="timm/convnext_atto: trained are"):
+        EncoderOptions(encoders=("timm/convnext_atto",))
+
+
+def test_errors_are_read_from_the_trainings_record(tmp_path):
+    cells = {"x": {"means": {"abs_rel": [0.2, 0.3]}}}
+    (tmp_path / "r.json").write_text(json.dumps({"cells": cells, "constant_prior": {"abs_rel": [0.5]}}))
+    assert abs_rel(tmp_path / "r.json") == {"x": [0.2, 0.3], "constant": [0.5]}
 
 
 def test_errors_are_joined_by_label():

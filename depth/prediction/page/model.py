@@ -49,8 +49,6 @@ class PageModel:
     """
 
     def __init__(self, place: Path, device: torch.device, choice: str = "last") -> None:
-        if not place.exists():
-            raise UserError(f"there is no run, checkpoint or Monodepth2 folder at {place}")
         self.place, self.device = place, device
         original = place.is_dir() and is_monodepth2_folder(place)
         path = place if original else find_checkpoint(place, choice)
