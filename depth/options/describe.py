@@ -30,8 +30,11 @@ def remarks(config: Config) -> list[str]:
         of_depth = {"video": "video", "labels": "labels", "both": "video and labels"}[tasks.depth_from]
         learnt = [f"depth from {of_depth}" if name == "depth" else name for name in tasks.predicted]
         found.append(f"tasks: {', '.join(learnt)}")
-    if tasks.labelled and dejavu.dejavu:
-        found.append(f"DejaVu: the edit is {dejavu.edit}, C is the prediction of {', '.join(tasks.conditions)}")
+    if dejavu.dejavu:
+        found.append(
+            f"DejaVu: the edit is {dejavu.edit}, C is the prediction of {', '.join(tasks.conditions)}; "
+            "for what its figures mean see docs/DEJAVU.md, What to look at"
+        )
     if (dejavu.dejavu or dejavu.dejavu_attention) and dejavu.dejavu_lpips and dejavu.lpips_weights == "random":
         found.append(
             "LPIPS has a random, seeded trunk (--lpips_weights random): its values are not comparable to others"

@@ -8,6 +8,8 @@ from depth.options.dejavu import DejaVuOptions
 from depth.options.describe import remarks, run_name
 from depth.options.network import NetworkOptions
 
+SAID = "DejaVu: the edit is spectral, C is the prediction of depth"
+
 
 @pytest.mark.parametrize(
     ("network", "dejavu", "name"),
@@ -27,10 +29,14 @@ def test_a_run_is_called_after_what_is_trained(network, dejavu, name):
         ({"dataset": "kitti", "split": "mine"}, {}, []),
         ({"dataset": "synthetic"}, {}, []),
         ({"dataset": "synthetic", "split": "mine"}, {}, ["--split mine is not used"]),
-        ({"dataset": "synthetic"}, {"dejavu": True}, []),  # the Lite distance
-        ({"dataset": "synthetic"}, {"dejavu": True, "perceptual": "lpips"}, ["LPIPS has a random"]),
-        ({"dataset": "synthetic"}, {"dejavu": True, "dejavu_lpips": 0.0}, []),
-        ({"dataset": "kitti"}, {"dejavu": True, "dejavu_text": 1.0, "text_weights": "random"}, ["CLIP has random"]),
+        ({"dataset": "synthetic"}, {"dejavu": True}, [SAID]),  # the Lite distance
+        ({"dataset": "synthetic"}, {"dejavu": True, "perceptual": "lpips"}, [SAID, "LPIPS has a random"]),
+        ({"dataset": "synthetic"}, {"dejavu": True, "dejavu_lpips": 0.0}, [SAID]),
+        (
+            {"dataset": "kitti"},
+            {"dejavu": True, "dejavu_text": 1.0, "text_weights": "random"},
+            [SAID, "CLIP has random"],
+        ),
     ],
 )
 def test_remarks(data, dejavu, expected):
