@@ -57,11 +57,12 @@ BRANCH = {f"dejavu/{k}": v for k, v in (BRANCH | {"texture": 0.19, "texture_grow
     [
         ("regeneration", "dejavu/regenerated", 0.0101),
         ("texture", "dejavu/texture", 0.21),
-        ("texture", "dejavu/regenerated_without_c", 0.0151),
+        ("texture", "dejavu/regenerated_without_c", 0.0131),
     ],
 )
 def test_a_branch_that_harms_is_told_of_once_it_reaches_the_network(name, figure, value):
     assert raised({"score": 1.0} | BRANCH) == []
+    assert raised(BRANCH | {"dejavu/regenerated_without_c": 0.0129}) == []
     assert raised(BRANCH | {figure: value}) == [name]
     assert raised(BRANCH | {figure: value, "dejavu/gamma_share": 0.0}) == []
 
@@ -70,6 +71,9 @@ def test_texture_that_shrinks_and_a_frame_without_redaction_are_no_alarm():
     assert raised(BRANCH | {"dejavu/texture": 0.5, "dejavu/texture_growth": 0.0}) == []
     assert raised(BRANCH | {"dejavu/redacted": 0.0}) == []
     assert raised(BRANCH | {"dejavu/regenerated_without_c": 0.02, "dejavu/texture": 0.04}) == []
+    # Blocks, four tasks, the default: half of what is left without C, but a tenth of what was dropped.
+    blocks = {"redacted": 0.0943, "regenerated": 0.0126, "regenerated_without_c": 0.0223, "texture": 0.0521}
+    assert raised(BRANCH | {f"dejavu/{name}": value for name, value in blocks.items()}) == []
 
 
 def test_validations_without_a_branch_raise_nothing():
