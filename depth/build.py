@@ -19,6 +19,7 @@ from depth.losses.perceptual import PerceptualLoss
 from depth.networks import build_depth_net, set_initial_disparity
 from depth.networks.encoder_weights import PRETRAINED
 from depth.networks.encoders import build_encoder
+from depth.networks.layers import fold_norms
 from depth.networks.pose_net import PoseNet
 from depth.objective import PhotometricOptions, SelfSupervisedObjective
 from depth.options.config import STEREO_UNIT, Config
@@ -120,7 +121,7 @@ def build_perceptual(config: Config) -> PerceptualLoss | LiteDistance:
     if config.dejavu.perceptual == "lpips":
         return PerceptualLoss(config.dejavu.lpips_net, config.dejavu.lpips_weights)
     with torch.random.fork_rng(devices=[]):  # as if nothing had been drawn for weights that are replaced
-        return LiteDistance(build_encoder("timm/tf_efficientnet_lite0", weights=PRETRAINED))
+        return LiteDistance(fold_norms(build_encoder("timm/tf_efficientnet_lite0", weights=PRETRAINED)))
 
 
 def weighs_perceptual(weights: dict[str, float]) -> bool:

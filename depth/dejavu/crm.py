@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
 
 from depth.support.parts import Parts, build_part
 
@@ -55,6 +55,9 @@ class AdditiveCRM(nn.Module):
     without norms torch's own start fades from layer to layer, and the first hundreds of steps with it. For the same
     reason they see the image with a mean of about 0 and a spread of about 1, and C less its mean.
 
+    A prediction of one channel is folded as the image is. Of several, the module sees the means over cells: folded,
+    they would be the better part of its work, and all heads but depth's are at half the resolution anyway.
+
     Args:
         channels: N, channels of the prediction.
         width: channels of the layers.
@@ -69,7 +72,9 @@ class AdditiveCRM(nn.Module):
     ) -> None:
         super().__init__()
         self.fold = fold
-        inputs = [(2 * channels + 3) * fold**2] + [width] * (len(dilations) - 1)
+        self.means = channels > 1
+        told = 2 * channels * (1 if self.means else fold**2)
+        inputs = [told + 3 * fold**2] + [width] * (len(dilations) - 1)
         layers = []
         for i, dilation in zip(inputs, dilations, strict=True):
             conv = nn.Conv2d(i, width, 3, padding=dilation, dilation=dilation)
@@ -83,8 +88,14 @@ class AdditiveCRM(nn.Module):
 
     def forward(self, redacted: Tensor, prediction: Tensor) -> Tensor:
         """(B,3,H,W), (B,N,H,W) -> (B,3,H,W), unbounded; H and W divisible by `fold`."""
-        centred = prediction - prediction.mean((2, 3), keepdim=True)
-        cells = pixel_unshuffle(_condition((redacted - _MEAN) / _SPREAD, centred), self.fold)
+        image = (redacted - _MEAN) / _SPREAD
+        c = avg_pool2d(prediction, self.fold) if self.means else prediction
+        c = c - c.mean((2, 3), keepdim=True)
+        if self.means:
+            cells = pixel_unshuffle(image, self.fold)
+            cells = torch.cat((cells, cells.mean(1, keepdim=True) * c, c), 1)
+        else:
+            cells = pixel_unshuffle(_condition(image, c), self.fold)
         return redacted + pixel_shuffle(self.to_rgb(self.layers(cells)), self.fold)
 
 

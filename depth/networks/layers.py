@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # The devices that networks run under autocast on. Others may not be asked, and whether they may, torch.compile before
 # torch 2.14 cannot ask.
@@ -24,6 +27,22 @@ class Float32Conv2d(nn.Conv2d):
             with torch.autocast(device, enabled=False):
                 return super().forward(input.float())
         return super().forward(input)
+
+
+def fold_norms(network: nn.Module) -> nn.Module:
+    """Puts a network in eval mode and folds its batch norms into its convolutions, in place; returns the network.
+
+    Of each module's children, a batch norm that comes right after a convolution is folded into it; what timm applies
+    after a norm stays. It computes the same, but for rounding, and is for networks that are frozen: the batch norms are
+    a third of such a network's time on a CPU.
+    """
+    network.eval()
+    for parent in list(network.modules()):
+        for (first, conv), (second, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, first, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, second, getattr(norm, "act", nn.Identity()))
+    return network
 
 
 def check_image(image: Tensor, channels: int, least: int) -> None:

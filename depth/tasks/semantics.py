@@ -65,7 +65,7 @@ class Semantics(Task):
         probabilities = outputs[self.name].float().softmax(1)
         if not self.decided:
             return probabilities
-        decided = torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
+        decided = torch.zeros_like(probabilities).scatter_(1, probabilities.max(1, keepdim=True).indices, 1.0)
         return decided + (probabilities - probabilities.detach())
 
     def exported(self, outputs: Outputs) -> Tensor:

