@@ -12,11 +12,12 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from depth.support.parts import Parts, build_part
 
 WIDTH = 32
+TOLD = 16  # channels of several that a prediction is mixed to
 DILATIONS = (1, 2, 4, 8)
 PASSES = 4
 FOLD = 2
@@ -42,7 +43,10 @@ def _conv_to_cells(width: int, fold: int) -> nn.Conv2d:
 
 
 def _condition(image: Tensor, prediction: Tensor) -> Tensor:
-    """(B,3,H,W), (B,N,H,W) -> (B,N+3+N,H,W): the image's brightness times C, the image, C."""
+    """(B,3,H,W), (B,N,H,W) -> (B,N+3+N,H,W): the image's brightness times C, the image, C.
+
+    Of cells the image has 3 channels a pixel, and its brightness is their mean.
+    """
     return torch.cat((image.mean(1, keepdim=True) * prediction, image, prediction), 1)
 
 
@@ -55,8 +59,8 @@ class AdditiveCRM(nn.Module):
     without norms torch's own start fades from layer to layer, and the first hundreds of steps with it. For the same
     reason they see the image with a mean of about 0 and a spread of about 1, and C less its mean.
 
-    A prediction of one channel is folded as the image is. Of several, the module sees the means over cells: folded,
-    they would be the better part of its work, and all heads but depth's are at half the resolution anyway.
+    A prediction of one channel is folded as the image is. Several, folded, would be the better part of the work: each
+    cell's pixels are mixed to TOLD channels first, which multiply the cell's mean brightness.
 
     Args:
         channels: N, channels of the prediction.
@@ -72,9 +76,13 @@ class AdditiveCRM(nn.Module):
     ) -> None:
         super().__init__()
         self.fold = fold
-        self.means = channels > 1
-        told = 2 * channels * (1 if self.means else fold**2)
-        inputs = [told + 3 * fold**2] + [width] * (len(dilations) - 1)
+        self.mix = None
+        told = channels * fold**2
+        if channels > 1:
+            self.mix = nn.Conv2d(channels, TOLD, fold, fold, bias=False)
+            nn.init.kaiming_normal_(self.mix.weight, nonlinearity="linear")
+            told = TOLD
+        inputs = [2 * told + 3 * fold**2] + [width] * (len(dilations) - 1)
         layers = []
         for i, dilation in zip(inputs, dilations, strict=True):
             conv = nn.Conv2d(i, width, 3, padding=dilation, dilation=dilation)
@@ -89,13 +97,12 @@ class AdditiveCRM(nn.Module):
     def forward(self, redacted: Tensor, prediction: Tensor) -> Tensor:
         """(B,3,H,W), (B,N,H,W) -> (B,3,H,W), unbounded; H and W divisible by `fold`."""
         image = (redacted - _MEAN) / _SPREAD
-        c = avg_pool2d(prediction, self.fold) if self.means else prediction
+        c = prediction if self.mix is None else self.mix(prediction)
         c = c - c.mean((2, 3), keepdim=True)
-        if self.means:
-            cells = pixel_unshuffle(image, self.fold)
-            cells = torch.cat((cells, cells.mean(1, keepdim=True) * c, c), 1)
-        else:
+        if self.mix is None:
             cells = pixel_unshuffle(_condition(image, c), self.fold)
+        else:
+            cells = _condition(pixel_unshuffle(image, self.fold), c)
         return redacted + pixel_shuffle(self.to_rgb(self.layers(cells)), self.fold)
 
 
