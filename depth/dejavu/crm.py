@@ -17,7 +17,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from depth.support.parts import Parts, build_part
 
 WIDTH = 32
-TOLD = 16  # channels of several that a prediction is mixed to
+TOLD = 16  # channels of a cell that a prediction with more is mixed to
 DILATIONS = (1, 2, 4, 8)
 PASSES = 4
 FOLD = 2
@@ -59,8 +59,8 @@ class AdditiveCRM(nn.Module):
     without norms torch's own start fades from layer to layer, and the first hundreds of steps with it. For the same
     reason they see the image with a mean of about 0 and a spread of about 1, and C less its mean.
 
-    A prediction of one channel is folded as the image is. Several, folded, would be the better part of the work: each
-    cell's pixels are mixed to TOLD channels first, which multiply the cell's mean brightness.
+    A prediction of few channels is folded as the image is. Many, folded, would be the better part of the work: they are
+    mixed to TOLD of a cell first, which multiply the cell's mean brightness.
 
     Args:
         channels: N, channels of the prediction.
@@ -78,7 +78,7 @@ class AdditiveCRM(nn.Module):
         self.fold = fold
         self.mix = None
         told = channels * fold**2
-        if channels > 1:
+        if told > TOLD:
             self.mix = nn.Conv2d(channels, TOLD, fold, fold, bias=False)
             nn.init.kaiming_normal_(self.mix.weight, nonlinearity="linear")
             told = TOLD

@@ -112,12 +112,12 @@ _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "kitti": {
         "data": {"height": 192, "width": 640},
         "network": {"initial_forward": 0.0},
-        "train": {"batch_size": 12, "num_epochs": 20, "learning_rate": 1e-4},
+        "train": {"batch_size": 12, "num_epochs": 20, "learning_rate": 1e-4, "lr_schedule": "step"},
     },
     "synthetic": {
         "data": {"height": 64, "width": 224},
         "network": {"initial_disparity": 0.05, "initial_forward": 0.06},
-        "train": {"batch_size": 4, "num_epochs": 6, "learning_rate": 2e-4},
+        "train": {"batch_size": 4, "num_epochs": 8, "learning_rate": 2e-4, "lr_schedule": "poly"},
     },
 }
 
@@ -126,7 +126,7 @@ _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 _LABELLED_WORLD = {
     "data": {"height": 128, "width": 416},
     "network": {"initial_disparity": 0.05, "initial_forward": 0.06},
-    "train": {"batch_size": 8, "num_epochs": 8, "learning_rate": 1e-3},
+    "train": {"batch_size": 8, "num_epochs": 9, "learning_rate": 1e-3, "lr_schedule": "poly"},
     "tasks": {"depth_loss": "log"},
 }
 _LABELLED_SIZES = {
@@ -135,7 +135,7 @@ _LABELLED_SIZES = {
 }  # fmt: skip
 _LABELLED: dict[str, dict[str, Any]] = {
     "network": {"initial_forward": 0.0},
-    "train": {"batch_size": 8, "num_epochs": 60, "learning_rate": 3e-4},
+    "train": {"batch_size": 8, "num_epochs": 60, "learning_rate": 3e-4, "lr_schedule": "poly"},
     "tasks": {"depth_loss": "l1"},
 }
 _SPATIAL = {"semantics", "panoptic"}  # the tasks that blocks suit better than bands, by the paper's findings
@@ -167,6 +167,8 @@ def _defaults(config: Config) -> dict[str, dict[str, Any]]:
 def resolved(config: Config) -> Config:
     """The config with every dataset-dependent None filled; `config.data.dataset` is the dataset really used."""
     table = _defaults(config)
+    if config.train.lr_schedule is None and config.train.scheduler_step_size is not None:
+        config = replace(config, train=replace(config.train, lr_schedule="step"))
     for group, defaults in table.items():
         options = getattr(config, group)
         missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}

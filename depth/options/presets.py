@@ -35,22 +35,22 @@ PRESETS: Mapping[str, Config] = {
     "cityscapes": Config(
         tasks=TaskOptions(tasks=("semantics",), crop=(512, 1024), scale_range=(0.5, 2.0)),
         data=DataOptions(dataset="cityscapes", height=1024, width=2048),
-        train=TrainOptions(batch_size=8, num_epochs=108, learning_rate=3e-4, lr_schedule="poly"),
+        train=TrainOptions(batch_size=8, num_epochs=108, learning_rate=3e-4),
     ),
     "nyud": Config(
         tasks=TaskOptions(("depth", "semantics", "normals"), "labels", crop=(448, 576), scale_range=(1.0, 1.5)),
         data=DataOptions(dataset="nyud", height=448, width=576),
-        train=TrainOptions(batch_size=8, num_epochs=404, learning_rate=1e-4, lr_schedule="poly"),
+        train=TrainOptions(batch_size=8, num_epochs=404, learning_rate=1e-4),
     ),
     "camvid": Config(
         tasks=TaskOptions(tasks=("semantics",), scale_range=(0.5, 2.0)),
         data=DataOptions(dataset="camvid", height=352, width=480),
-        train=TrainOptions(batch_size=8, num_epochs=150, learning_rate=3e-4, lr_schedule="poly"),
+        train=TrainOptions(batch_size=8, num_epochs=150, learning_rate=3e-4),
     ),
     "vkitti2": Config(
         tasks=TaskOptions(("depth", "semantics", "panoptic"), "labels", depth_loss="log"),
         data=DataOptions(dataset="vkitti2", height=192, width=640),
-        train=TrainOptions(batch_size=8, num_epochs=10, learning_rate=3e-4, lr_schedule="poly"),
+        train=TrainOptions(batch_size=8, num_epochs=10, learning_rate=3e-4),
     ),
 }
 
@@ -93,7 +93,7 @@ def _check_read(config: Config) -> None:
     check(weighed, "--speed_weight without --pose_scale speed has no effect: leave it out")
     seen = "semantics" in config.tasks.conditions or config.dejavu.dejavu_classes == DejaVuOptions.dejavu_classes
     check(seen, "--dejavu_classes without semantics in --tasks or --dejavu_tasks has no effect: leave it out")
-    falls = train.lr_schedule == "step" or not train.scheduler_step_size
+    falls = train.lr_schedule != "poly" or not train.scheduler_step_size
     check(falls, "--scheduler_step_size has no effect with --lr_schedule poly, which falls every epoch: leave it out")
 
 

@@ -27,8 +27,8 @@ class TrainOptions:
     batch_size: Integer = None
     """Samples a step, with torchrun for each process. Default: 12 (4 on the embedded world)."""
     num_epochs: Integer = None
-    """Passes over the training samples. Default: 20, as published, and 30 with --encoder_weights scratch (6 on the
-    embedded world); with labels 60 (8)."""
+    """Passes over the training samples. Default: 20, as published, and 30 with --encoder_weights scratch (8 on the
+    embedded world); with labels 60 (9)."""
     max_steps: Integer = None
     """Stops after so many optimiser steps, if that comes first."""
     learning_rate: Number = None
@@ -36,9 +36,10 @@ class TrainOptions:
     (1e-3)."""
     scheduler_step_size: Integer = None
     """Epochs after which the learning rate falls to a tenth; 0: never. Default: three quarters of the epochs."""
-    lr_schedule: Literal["step", "poly"] = "step"
+    lr_schedule: Literal["step", "poly"] | None = None
     """How the learning rate falls: step, to a tenth every --scheduler_step_size epochs; poly, every epoch, as
-    (1 - epoch / epochs)^0.9, which segmentation is trained with."""
+    (1 - epoch / epochs)^0.9, which segmentation is trained with. Default: poly on the embedded world and with labels,
+    step elsewhere, as published, and where --scheduler_step_size is given."""
     seed: int = 0
     """Seed of every random draw; runs on a CPU repeat bit by bit."""
     device: Text = None

@@ -103,10 +103,10 @@ def test_the_module_has_a_learning_rate_of_its_own():
     assert (networks["lr"], module["lr"]) == (1e-4, pytest.approx(1e-3))
     assert {id(p) for p in module["params"]} == {id(p) for p in objective.dejavu.crm.parameters()}
     assert len(networks["params"]) + len(module["params"]) == len(list(objective.parameters()))
-    for _ in range(config.train.scheduler_step_size):
-        optimizer.step()
-        scheduler.step()
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-5, 1e-4])
+    optimizer.step()
+    scheduler.step()
+    fallen = [group["lr"] for group in optimizer.param_groups]
+    assert fallen[0] < 1e-4 and fallen[1] == pytest.approx(10 * fallen[0])
 
 
 def test_one_rate_is_one_group_as_in_older_checkpoints():

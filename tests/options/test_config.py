@@ -98,9 +98,20 @@ def test_defaults_depend_on_the_dataset():
     scratch = NetworkOptions(encoder_weights="scratch")
     assert resolved(Config(network=scratch)).train.num_epochs == 30
     assert resolved(Config(network=scratch, train=TrainOptions(num_epochs=4))).train.num_epochs == 4
-    assert resolved(Config(network=scratch, data=DataOptions(dataset="synthetic"))).train.num_epochs == 6
+    assert resolved(Config(network=scratch, data=DataOptions(dataset="synthetic"))).train.num_epochs == 8
     given = resolved(Config(data=DataOptions(dataset="synthetic", height=64)))
     assert given.data.height == 64
+
+
+def test_the_rate_falls_as_published_but_where_trainings_are_short_or_labels_teach():
+    def schedule(line: str) -> str:
+        return resolved(parse_training("", line.split())).train.lr_schedule
+
+    assert schedule("--dataset kitti") == schedule("--preset kitti_hr --load_weights_folder runs/x") == "step"
+    assert schedule("--dataset synthetic") == schedule("--dataset synthetic --tasks semantics") == "poly"
+    assert schedule("--dataset camvid --tasks semantics") == "poly"
+    assert schedule("--dataset synthetic --scheduler_step_size 3") == "step"
+    assert schedule("--dataset kitti --lr_schedule poly") == "poly"
 
 
 def test_config_survives_json():
