@@ -40,8 +40,8 @@ class DejaVuOptions:
     and auto, which is recursive for random edits (pixels, blocks) and forward for the others. residual is forward
     that adds the edited frame to its output."""
     crm_learning_rate: Number = None
-    """Adam's step size for the module. Default: ten times --learning_rate; --learning_rate itself with the paper's
-    modules and residual."""
+    """Adam's step size for the module. Default: ten times --learning_rate, at most 2e-3; --learning_rate itself with
+    the paper's modules and residual."""
     dejavu_condition: Literal["prediction", "detached", "none"] = "prediction"
     """What the module sees of the disparity; detached and none are controls."""
     dejavu_classes: Literal["decided", "probabilities"] = "decided"
@@ -136,12 +136,14 @@ _OF_ATTENTION = ("edit_band", "dejavu_weight", "dejavu_mse", "dejavu_lpips", "pe
 
 # What the module's rate is to the networks', and the share of the training that its warm-up takes, and gamma's ramp.
 _MODULE_RATE, _WARMUP = 10.0, 0.125
+# The module has no norms: at 1e-2 all of its ReLUs died in one run's first 27 steps.
+_MOST_MODULE_RATE = 2e-3
 
 
 def scheduled(options: DejaVuOptions, num_epochs: int, learning_rate: float) -> DejaVuOptions:
     """The options with a learning rate, warm-up and ramp; other modules than ours stay as they were published."""
     ours = options.crm == "additive"
-    rate = learning_rate * (_MODULE_RATE if ours else 1.0)
+    rate = max(learning_rate, min(_MODULE_RATE * learning_rate, _MOST_MODULE_RATE)) if ours else learning_rate
     warmup = options.dejavu_warmup
     if warmup is None:
         warmup = _WARMUP * num_epochs if ours else 0.0

@@ -17,6 +17,8 @@ _MOST_TEXTURE = 0.2
 # a module fills most of a hole without C, which then takes 14 % in a healthy training of four tasks (of the error
 # without C 56 %, which says nothing: the true classes take 31 %).
 _MOST_BY_C, _SOME_TEXTURE = 0.4, 0.05
+# And the least: a module whose ReLUs had died took nothing at all from C, others 1 % of the redacted error or more.
+_LEAST_BY_C = 1e-4
 
 
 def alarms(values: Mapping[str, float]) -> dict[str, str | None]:
@@ -59,7 +61,12 @@ def _of_branch(values: Mapping[str, float]) -> dict[str, str | None]:
         f"the prediction carries the image (its details' correlation {texture:.2f}; it takes away {by_c:.0%} of the "
         "redacted frame's error, more than structure can): lower --dejavu_weight"
     )
+    unseen = (
+        "the regenerated frames are the same without the prediction: the branch teaches nothing; if that stays so, the "
+        "module is dead, and a new run with a lower --crm_learning_rate helps"
+    )
     return {
         "regeneration": worse if 0 < redacted <= regenerated else None,
+        "condition": unseen if redacted and abs(by_c) < _LEAST_BY_C else None,
         "texture": leak if carried else None,
     }

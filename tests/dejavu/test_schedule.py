@@ -72,8 +72,8 @@ def test_the_objective_goes_by_its_epoch():
         assert gradient_of(objective, objective(batch), BRANCH) == reached
 
 
-def make_config(**options):
-    train = TrainOptions(num_epochs=8, learning_rate=1e-4)
+def make_config(learning_rate=1e-4, **options):
+    train = TrainOptions(num_epochs=8, learning_rate=learning_rate)
     data = DataOptions(dataset="synthetic", height=64, width=96)
     return resolved(Config(data=data, train=train, dejavu=DejaVuOptions(dejavu=True, **options)))
 
@@ -81,6 +81,8 @@ def make_config(**options):
 def test_defaults_of_the_schedule():
     ours = make_config().dejavu
     assert (ours.crm_learning_rate, ours.dejavu_warmup, ours.dejavu_ramp) == (pytest.approx(1e-3), 1.0, 1.0)
+    # A module without norms dies at higher rates; never is its own below the networks'.
+    assert [make_config(rate).dejavu.crm_learning_rate for rate in (1e-3, 1e-2)] == [2e-3, 1e-2]
     given = make_config(crm_learning_rate=0.5, dejavu_warmup=0.0).dejavu
     assert (given.crm_learning_rate, given.dejavu_warmup, given.dejavu_ramp) == (0.5, 0.0, 0.0)
     for crm in ("auto", "forward", "recursive", "residual"):  # as published, and as older runs were

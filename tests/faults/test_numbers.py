@@ -56,6 +56,7 @@ BRANCH = {f"dejavu/{k}": v for k, v in (BRANCH | {"texture": 0.19, "texture_grow
     ("name", "figure", "value"),
     [
         ("regeneration", "dejavu/regenerated", 0.0101),
+        ("condition", "dejavu/regenerated_without_c", 0.009),
         ("texture", "dejavu/texture", 0.21),
         ("texture", "dejavu/regenerated_without_c", 0.0131),
     ],
