@@ -40,7 +40,9 @@ from depth.support.files import make_folder, write_file
 from depth.trained import TrainedModel, load_trained
 from depth.types import UserError
 
-_HEADINGS = ("frames", "ATE-5", "std", "ATE", "ATE scale", "ATE 7dof", "RPE", "RPE scale", "RPE 7dof", "RPE deg")
+_HEADINGS = (
+    "frames", "ATE-5", "std", "RMSE-5", "ATE", "ATE scale", "ATE 7dof", "RPE", "RPE scale", "RPE 7dof", "RPE deg",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def _table(results: list[Result]) -> str:
 
 
 def _cells(errors: TrajectoryErrors) -> list[float]:
-    values = [errors.frames, errors.ate5, errors.ate5_std]
+    values = [errors.frames, errors.ate5, errors.ate5_std, errors.ate5_rmse]
     values += [table[how] for table in (errors.ate, errors.rpe) for how in ALIGNMENTS]
     return [*values, errors.rpe_degrees]
 

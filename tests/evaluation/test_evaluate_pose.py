@@ -94,6 +94,9 @@ def test_evaluates_the_embedded_world(world, tmp_path, capsys):
     assert errors["model"]["frames"] == 6 and errors["model"]["snippets"] == 5
     # The streets are nearly straight, so that a network that has learnt nothing is worse than going straight on.
     assert errors["straight"]["ate5"] < 0.1 < errors["model"]["ate5"]
+    rows = [[cell.strip() for cell in line.split("|")] for line in printed.splitlines() if line.startswith("|")]
+    for name, figure in (("ATE-5", "ate5"), ("std", "ate5_std"), ("RMSE-5", "ate5_rmse"), ("RPE deg", "rpe_degrees")):
+        assert rows[2][rows[0].index(name)] == f"{errors['model'][figure]:.4f}"
     written = read_poses(folder / f"{names[0]}.txt")
     assert np.allclose(written, results[0].predicted, atol=1e-6) and np.allclose(written[0], np.eye(4))
 
