@@ -69,7 +69,8 @@ def read_single(
         dataset, split, images: which images, and how many, they must be of.
 
     Raises:
-        UserError: a file is not there or not such an evaluation, of other images, or a task is missing or twice there.
+        UserError: a file is not there or not such an evaluation, of other images, or of a run of several tasks, or a
+            task is missing or twice there.
     """
     found: dict[str, dict[str, float]] = {}
     for place in places:
@@ -77,13 +78,17 @@ def read_single(
         try:
             values = json.loads(path.read_text())
             same = values["dataset"], values["split"], values["images"]
-            theirs = {name: values["metrics"][name] for name in values["metrics"] if name in tasks}
+            asked = values["trained"]["config"]["tasks"]["tasks"]
+            # A run for panoptic alone predicts semantics beside it, which is not what it is held against for.
+            theirs = {name: values["metrics"][name] for name in asked if name in tasks and name in values["metrics"]}
         except OSError as error:
             raise UserError(f"--against: {path} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError):
             raise UserError(f"--against: {path} is not what evaluate_dense.py writes") from None
         if same != (dataset, split, images):
             raise UserError(f"--against: {path} is of {same[0]}, {same[1]}, {same[2]} images: not of the same images")
+        if len(asked) > 1:
+            raise UserError(f"--against: {path} is of a run of {', '.join(asked)}: name runs of one task each")
         twice = sorted(found.keys() & theirs.keys())
         if twice:
             raise UserError(f"--against: {' and '.join(twice)} in more than one of the runs")

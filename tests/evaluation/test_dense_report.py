@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -53,24 +54,34 @@ def test_files(tmp_path):
     assert (tmp_path / "per_image.csv").read_text().splitlines()[1] == "camvid,val,0,train/0001_000,0.1,1"
 
 
+def single(*tasks):
+    """A report of a run that was trained for these tasks."""
+    return replace(report(), details={"trained": {"config": {"tasks": {"tasks": tasks}}}})
+
+
 def test_single_task_runs_are_read_and_checked(tmp_path):
-    write_report(report(), tmp_path / "run" / "dense_val")
-    same = ("semantics", "normals"), "camvid", "val", 3
-    both = read_single([tmp_path / "run"], *same)
-    assert both["normals"]["mean_angle"] == 20
-    with pytest.raises(UserError, match="semantics and normals in more than one|normals and semantics in more"):
-        read_single([tmp_path / "run", tmp_path / "run" / "dense_val"], *same)
-    with pytest.raises(UserError, match="none of the runs has semantics and normals"):
-        read_single([], *same)
+    for name in ("semantics", "normals"):
+        write_report(single(name), tmp_path / name / "dense_val")
+    runs, same = [tmp_path / "semantics", tmp_path / "normals"], (("semantics", "normals"), "camvid", "val", 3)
+    # Each report has both figures, as a run for panoptic has semantics': what was trained for counts.
+    both = read_single(runs, *same)
+    assert both["normals"]["mean_angle"] == 20 and both.keys() == {"semantics", "normals"}
+    with pytest.raises(UserError, match="semantics in more than one"):
+        read_single([*runs, tmp_path / "semantics" / "dense_val"], *same)
+    with pytest.raises(UserError, match="none of the runs has normals"):
+        read_single(runs[:1], *same)
     with pytest.raises(UserError, match="cannot be read: No such file"):
         read_single([tmp_path / "gone"], *same)
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(UserError, match="is not what evaluate_dense.py writes"):
         read_single([tmp_path], *same)
-    values = json.loads((tmp_path / "run" / "dense_val" / "metrics.json").read_text())
+    values = json.loads((tmp_path / "normals" / "dense_val" / "metrics.json").read_text())
     (tmp_path / "metrics.json").write_text(json.dumps(values | {"images": 2}))
     with pytest.raises(UserError, match="not of the same images"):
         read_single([tmp_path], *same)
+    write_report(single("semantics", "normals"), tmp_path / "both" / "dense_val")
+    with pytest.raises(UserError, match="is of a run of semantics, normals: name runs of one task each"):
+        read_single([tmp_path / "both"], *same)
 
 
 def test_runs_are_paired_by_image(tmp_path):
