@@ -82,8 +82,7 @@ def test_evaluates_the_embedded_world(world, tmp_path, capsys):
     results = evaluate(options)
     printed = capsys.readouterr().out
     assert "SYNTHETIC" in printed.splitlines()[0] and "straight ahead" in printed and "mean of 2" in printed
-    folder = run / "poses_synthetic"
-    names = [result.sequence.name for result in results]
+    folder, names = run / "poses_synthetic", [result.sequence.name for result in results]
     assert {path.name for path in folder.iterdir()} == {
         "metrics.json", "metrics.md", "plot.png", *(f"{name}.txt" for name in names)
     }  # fmt: skip
@@ -94,9 +93,7 @@ def test_evaluates_the_embedded_world(world, tmp_path, capsys):
     assert errors["model"]["frames"] == 6 and errors["model"]["snippets"] == 5
     # The streets are nearly straight, so that a network that has learnt nothing is worse than going straight on.
     assert errors["straight"]["ate5"] < 0.1 < errors["model"]["ate5"]
-    rows = [[cell.strip() for cell in line.split("|")] for line in printed.splitlines() if line.startswith("|")]
-    for name, figure in (("ATE-5", "ate5"), ("std", "ate5_std"), ("RMSE-5", "ate5_rmse"), ("RPE deg", "rpe_degrees")):
-        assert rows[2][rows[0].index(name)] == f"{errors['model'][figure]:.4f}"
+    assert "RMSE-5" in printed and f"{errors['model']['ate5_rmse']:.4f}" in printed
     written = read_poses(folder / f"{names[0]}.txt")
     assert np.allclose(written, results[0].predicted, atol=1e-6) and np.allclose(written[0], np.eye(4))
 
