@@ -65,7 +65,8 @@ class Semantics(Task):
         probabilities = outputs[self.name].float().softmax(1)
         if not self.decided:
             return probabilities
-        decided = torch.zeros_like(probabilities).scatter_(1, probabilities.max(1, keepdim=True).indices, 1.0)
+        likeliest = probabilities.max(1, keepdim=True).indices  # argmax takes four times as long on a CPU
+        decided = torch.zeros_like(probabilities).scatter_(1, likeliest, 1.0)
         return decided + (probabilities - probabilities.detach())
 
     def exported(self, outputs: Outputs) -> Tensor:
