@@ -50,6 +50,11 @@ def _condition(image: Tensor, prediction: Tensor) -> Tensor:
     return torch.cat((image.mean(1, keepdim=True) * prediction, image, prediction), 1)
 
 
+def _centred(maps: Tensor) -> Tensor:
+    """Each map of (B,C,H,W) less its mean."""
+    return maps - maps.mean((2, 3), keepdim=True)
+
+
 class AdditiveCRM(nn.Module):
     """Adds what was removed to the redacted image: dilated convs without norms, whose last one starts at 0.
 
@@ -59,8 +64,8 @@ class AdditiveCRM(nn.Module):
     without norms torch's own start fades from layer to layer, and the first hundreds of steps with it. For the same
     reason they see the image with a mean of about 0 and a spread of about 1, and C less its mean.
 
-    A prediction of few channels is folded as the image is. Many, folded, would be the better part of the work: they are
-    mixed to TOLD of a cell first, which multiply the cell's mean brightness.
+    A prediction of up to TOLD / fold^2 channels is folded as the image is. More, folded, would be the better part of
+    the work: they are mixed to TOLD channels of a cell first, which multiply the cell's mean brightness.
 
     Args:
         channels: N, channels of the prediction.
@@ -97,12 +102,10 @@ class AdditiveCRM(nn.Module):
     def forward(self, redacted: Tensor, prediction: Tensor) -> Tensor:
         """(B,3,H,W), (B,N,H,W) -> (B,3,H,W), unbounded; H and W divisible by `fold`."""
         image = (redacted - _MEAN) / _SPREAD
-        c = prediction if self.mix is None else self.mix(prediction)
-        c = c - c.mean((2, 3), keepdim=True)
         if self.mix is None:
-            cells = pixel_unshuffle(_condition(image, c), self.fold)
+            cells = pixel_unshuffle(_condition(image, _centred(prediction)), self.fold)
         else:
-            cells = _condition(pixel_unshuffle(image, self.fold), c)
+            cells = _condition(pixel_unshuffle(image, self.fold), _centred(self.mix(prediction)))
         return redacted + pixel_shuffle(self.to_rgb(self.layers(cells)), self.fold)
 
 

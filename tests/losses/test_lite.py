@@ -112,6 +112,8 @@ def test_its_losses_have_its_name(distance):
         network=NetworkOptions(encoder=LITE),
         dejavu=DejaVuOptions(dejavu=True, dejavu_attention=True),
     )
-    values = build_objective(resolved(config))(make_batch(height=64, width=96)).terms.values
+    objective = build_objective(resolved(config))
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in objective.perceptual.modules())  # they are folded
+    values = objective(make_batch(height=64, width=96)).terms.values
     assert {"regeneration_lite", "attention_lite"} < set(values) and not any("lpips" in name for name in values)
     assert values["regeneration_lite"] > 0
