@@ -138,6 +138,8 @@ def _write(results: list[Result], folder: Path, place: DataPlace, split: str, mo
     heading = title(place.kind)
     scored = [result for result in results if result.errors is not None]
     lines = [heading, f"Model: {model.path}, {model.checkpoint}", f"split {split}, metres and degrees"]
+    if scored and model.metres_from is None:
+        lines.append("the model's translations have no unit: ATE and RPE say something only where they are scaled")
     lines += ["", _table(scored)] if scored else []
     lines += [f"{r.sequence.name}: no true poses; its trajectory alone" for r in results if r.errors is None]
     text = "\n".join(lines)
