@@ -1,9 +1,12 @@
-"""Trains a grid of models on the embedded world and says which differences to the baseline are more than chance.
+"""Trains a grid of models and says which differences to the baseline are more than chance.
 
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo --part val
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo --share 0/2 --device cuda:0
+    python benchmarks/ablation.py --grid tasks --steps 243 --tasks semantics --dataset synthetic
 
+Depth from video is trained and measured on the embedded world, against its exact depth; tasks from labels on whatever
+labelled set is given.
 Every flag of train.py may be given: it holds for all cells. A cell that is finished is kept, one that was interrupted
 goes on; the same command does both. --share I/N does every N-th run, for one process a GPU; call it once more without
 for the tables. All runs have equal steps, and the same frames in the same order for a seed. Written to --out:
@@ -23,14 +26,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.cells.cell import Part, constant_prior, measure_cell, settings_of, train_cell
+from benchmarks.cells.cell import last_checkpoint, settings_of, train_cell
+from benchmarks.cells.dense_measure import DenseMeasure
+from benchmarks.cells.depth_measure import DepthMeasure
 from benchmarks.cells.grids import GRIDS, Cell
-from benchmarks.cells.table import COLUMNS, difference, figure, markdown, seed_means
+from benchmarks.cells.measure import Measure, Part
+from benchmarks.cells.table import difference, figure, headlines, markdown
 from benchmarks.record import as_json, write_record
-from datasets.locate import DataPlace, default_cache_dir, find_data
-from datasets.sets import split_frames
+from datasets.locate import DataPlace, default_cache_dir
 from datasets.tools.command import Parser
-from datasets.world.making import WorldSpec
 from depth.options.config import Config, resolved
 from depth.options.presets import parse_training
 from depth.runs.run_folder import versions
@@ -39,9 +43,7 @@ from depth.support.distributed import Process, choose_device
 from depth.support.files import make_folder, write_file
 from depth.types import UserError
 
-# The embedded world's own training drives, with labels and with more drives to measure on: frames of one drive are
-# alike, so it is drives that intervals are made of.
-WORLD = WorldSpec(labels=True, val_drives=8, test_drives=16)
+NAMES = {"synthetic": "the embedded world", "camvid": "CamVid"}  # of data sets, in titles
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs this process's share of the grid and writes the tables. Raises UserError for bad flags and settings."""
     plan, config = parse_plan(arguments)
     make_folder(plan.out)  # complains before a world is rendered
+    measure = DenseMeasure(config) if config.tasks.labelled else DepthMeasure()
     cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
-    place = find_data(config.data.data_path, "synthetic", cache_dir, WORLD)
-    config = common_config(config, plan, place)
+    place = measure.place(config, cache_dir)
+    config = common_config(config, plan, place, measure)
     process = Process(0, 1, choose_device(config.train.device))
-    if not run_grid(plan, config, place, process):
+    if not run_grid(plan, config, place, measure, process):
         sys.exit(130)
-    print(*write_tables(plan, config, place), sep="\n")
+    print(*write_tables(plan, config, place, measure), sep="\n")
 
 
 def parse_plan(arguments: Sequence[str] | None = None) -> tuple[Plan, Config]:
@@ -106,21 +109,16 @@ def parse_plan(arguments: Sequence[str] | None = None) -> tuple[Plan, Config]:
     return plan, config
 
 
-def common_config(config: Config, plan: Plan, place: DataPlace) -> Config:
-    """The settings of all cells: the embedded world, and as many epochs as the steps take.
-
-    Raises UserError where the folder is no embedded world.
-    """
-    if place.kind != "synthetic":
-        raise UserError(f"{place.root}: the ablation measures against exact depth, which the embedded world has")
-    data = replace(config.data, data_path=str(place.root), dataset="synthetic")
-    config = replace(config, data=data)
-    steps_per_epoch = max(1, len(split_frames(place, "synthetic", "train")) // resolved(config).train.batch_size)
+def common_config(config: Config, plan: Plan, place: DataPlace, measure: Measure) -> Config:
+    """The settings of all cells: the place's data, and as many epochs as the steps take."""
+    if place.own is None:
+        config = replace(config, data=replace(config.data, data_path=str(place.root), dataset=place.kind))
+    steps_per_epoch = max(1, measure.training_images(config, place) // resolved(config).train.batch_size)
     train = replace(config.train, max_steps=plan.steps, num_epochs=math.ceil(plan.steps / steps_per_epoch))
     return replace(config, train=train)
 
 
-def run_grid(plan: Plan, common: Config, place: DataPlace, process: Process) -> bool:
+def run_grid(plan: Plan, common: Config, place: DataPlace, measure: Measure, process: Process) -> bool:
     """Trains and measures this process's share; False where a signal ended it.
 
     Raises UserError where a cell's folder was made with other settings.
@@ -136,7 +134,8 @@ def run_grid(plan: Plan, common: Config, place: DataPlace, process: Process) -> 
         seconds = train_cell(config, folder, process)
         if seconds is None:
             return False
-        result = measure_cell(config, folder / "run", place, plan.part, process.device)
+        result = measure.result(config, folder, place, plan.part, process.device)
+        result |= {"settings": settings_of(config), "versions": versions(), "steps": last_checkpoint(folder / "run")[1]}
         result |= {"cell": cell.name, "seed": seed, "part": plan.part, "train_seconds": seconds}
         write_file(folder / f"result_{plan.part}.json", as_json(result))
     return True
@@ -165,7 +164,7 @@ def load_result(plan: Plan, cell: Cell, config: Config, seed: int) -> dict[str, 
     return result
 
 
-def write_tables(plan: Plan, common: Config, place: DataPlace) -> list[str]:
+def write_tables(plan: Plan, common: Config, place: DataPlace, measure: Measure) -> list[str]:
     """Writes JSON, Markdown and figure from what is finished; returns lines that say where, and what is missing."""
     results: dict[str, list[dict[str, Any]]] = {}
     missing = 0
@@ -173,24 +172,29 @@ def write_tables(plan: Plan, common: Config, place: DataPlace) -> list[str]:
         each = [load_result(plan, cell, _seeded(cell, common, seed), seed) for seed in range(plan.seeds)]
         results[cell.label] = [result for result in each if result is not None]
         missing += each.count(None)
-    prior = {"per_image": constant_prior(common, place, plan.part)}
-    title = f"Ablation {plan.grid}, {plan.part} drives of the embedded world"
+    finished = [result for each in results.values() for result in each]
+    prior = measure.prior(common, place, plan.part, finished)
+    title = f"Ablation {plan.grid}, {plan.part} part of {NAMES.get(place.kind, place.kind)}"
     # The runs' machines: this process, which only writes, may have another number of threads.
-    machines = sorted({result["versions"]["machine"] for each in results.values() for result in each})
+    machines = sorted({result["versions"]["machine"] for result in finished})
+    images = f", {len(finished[0]['per_image']['name'])} images" if finished else ""
     note = (
-        f"{plan.steps} steps, {plan.seeds} seeds, {len(prior['per_image']['name'])} images, median-scaled; "
-        f"mean ± standard deviation over seeds. Machine: {'; '.join(machines)}."
+        f"{plan.steps} steps, {plan.seeds} seeds{images}, {measure.means}; mean ± standard deviation over seeds. "
+        f"Machine: {'; '.join(machines)}."
     )
     stem = plan.out / f"{plan.grid}_{plan.part}"
-    record = _record(plan, common, results) | {"constant_prior": _means([prior])}
-    write_record(stem, record, markdown(title, note, plan.cells, results, prior))
-    drawn = figure(stem.with_suffix(".png"), title, plan.cells, results)
+    record = _record(plan, common, results, measure) | {"constant_prior": _means([prior] if prior else [], measure)}
+    write_record(stem, record, markdown(title, note, measure.columns, plan.cells, results, prior))
+    drawn = {name: measure.columns[name] for name in measure.drawn}
+    drawn = figure(stem.with_suffix(".png"), title, drawn, plan.cells, results)
     lines = [f"table: {stem}.md", f"results: {stem}.json"]
     lines.append(f"figure: {stem}.png" if drawn else "no figure: it needs matplotlib, pip install -e '.[bench]'")
     return lines + ([f"{missing} runs are not finished yet"] if missing else [])
 
 
-def _record(plan: Plan, common: Config, results: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+def _record(
+    plan: Plan, common: Config, results: Mapping[str, Sequence[dict[str, Any]]], measure: Measure
+) -> dict[str, Any]:
     record = {
         "command": "python benchmarks/ablation.py " + " ".join(sys.argv[1:]),
         "plan": asdict(plan) | {"out": str(plan.out)},
@@ -206,16 +210,18 @@ def _record(plan: Plan, common: Config, results: Mapping[str, Sequence[dict[str,
             "seeds": [result["seed"] for result in found],
             "machines": sorted({result["versions"]["machine"] for result in found}),
             "inference_parameters": found[0]["inference_parameters"] if found else None,
-            "means": _means(found),
+            "means": _means(found, measure),
             "against": cell.against,
-            "differences": {metric: difference(found, against, metric) for metric in COLUMNS} if against else {},
+            "differences": {metric: difference(found, against, metric) for metric in measure.columns}
+            if against
+            else {},
             "gradients": [result["gradients"] for result in found],
         }
     return record
 
 
-def _means(results: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    return {metric: seed_means(results, metric) for metric in COLUMNS}
+def _means(results: Sequence[Mapping[str, Any]], measure: Measure) -> dict[str, list[float]]:
+    return {metric: headlines(results, metric) for metric in measure.columns}
 
 
 if __name__ == "__main__":

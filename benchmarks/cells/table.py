@@ -12,30 +12,28 @@ import numpy as np
 
 from benchmarks.cells.grids import Cell
 from depth.evaluation.analysis import mean_and_spread, paired_difference
+from depth.evaluation.compare import drive_of
 
-# A cell's results, one a seed, as benchmarks.cells.cell.measure_cell leaves them.
+# A cell's results, one a seed, as benchmarks.cells.measure describes them.
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
-
-COLUMNS = {
-    "abs_rel": "Abs Rel",
-    "sq_rel": "Sq Rel",
-    "rmse": "RMSE",
-    "d1": "δ<1.25",
-    "edge_abs_rel": "Abs Rel at edges",
-    "rest_abs_rel": "elsewhere",
-    "texture_energy": "texture energy",
-    "texture_correlation": "texture correlation",
-}
 
 
 def image_values(results: Sequence[Mapping[str, Any]], metric: str) -> np.ndarray:
     """(seeds, images) of a metric; NaN where an image has none."""
-    return np.array([result["per_image"][metric] for result in results], float)
+    return np.array([result.get("per_image", {}).get(metric, [math.nan]) for result in results], float)
 
 
 def seed_means(results: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
     """Mean over images for each seed, of the images that have the metric; NaN without any."""
     return [float(np.nanmean(row)) if np.isfinite(row).any() else math.nan for row in image_values(results, metric)]
+
+
+def headlines(results: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
+    """The figure of the whole set for each seed; the mean over images where a set has no other."""
+    return [
+        result["whole"][metric] if "whole" in result else mean
+        for result, mean in zip(results, seed_means(results, metric), strict=True)
+    ]
 
 
 def difference(
@@ -59,38 +57,48 @@ def difference(
     if not complete.any():
         return None
     each = each[:, complete]
-    drives = [name.split()[0] for name, whole in zip(ours[0]["per_image"]["name"], complete, strict=True) if whole]
+    drives = [drive_of(name) for name, whole in zip(ours[0]["per_image"]["name"], complete, strict=True) if whole]
     return asdict(paired_difference(each, drives))
 
 
 _HEADING = (
-    "Difference to the baseline [95 % interval, paired, drives drawn with all their images] ± standard deviation over "
-    "seeds; bold where the interval leaves 0 out and all seeds have that sign:"
+    "Difference to the baseline, mean over images [95 % interval, paired, drives drawn with all their images] ± "
+    "standard deviation over seeds; bold where the interval leaves 0 out and all seeds have that sign:"
 )
 
 
-def markdown(title: str, note: str, cells: Sequence[Cell], results: Results, prior: Mapping[str, Any]) -> str:
-    """The three tables: metrics, differences to the baseline, gradients."""
-    lines = [f"# {title}", "", note, "", _row(["", "seeds", *COLUMNS.values()]), _rule(len(COLUMNS) + 2)]
-    lines.append(_row(["constant prior", "", *(_number(seed_means([prior], metric)[0]) for metric in COLUMNS)]))
+def markdown(
+    title: str,
+    note: str,
+    columns: Mapping[str, str],
+    cells: Sequence[Cell],
+    results: Results,
+    prior: Mapping[str, Any],
+) -> str:
+    """The tables: figures, differences to the baseline, gradients where they were measured."""
+    lines = [f"# {title}", "", note, "", _row(["", "seeds", *columns.values()]), _rule(len(columns) + 2)]
+    if prior:
+        lines.append(_row(["constant prior", "", *(_number(headlines([prior], metric)[0]) for metric in columns)]))
     for cell in cells:
         found = results.get(cell.label, ())
-        values = [_spread(*mean_and_spread(seed_means(found, m))) if found else "" for m in COLUMNS]
+        values = [_spread(*mean_and_spread(headlines(found, m))) if found else "" for m in columns]
         lines.append(_row([cell.label, str(len(found)), *values]))
     lines += ["", _HEADING, ""]
-    lines += [_row(["", *COLUMNS.values()]), _rule(len(COLUMNS) + 1)]
+    lines += [_row(["", *columns.values()]), _rule(len(columns) + 1)]
     for cell in cells:
         if cell.against is not None and results.get(cell.label):
             baseline = results.get(cell.against, ())
             lines.append(
-                _row([cell.label, *(_interval(difference(results[cell.label], baseline, m)) for m in COLUMNS)])
+                _row([cell.label, *(_interval(difference(results[cell.label], baseline, m)) for m in columns)])
             )
-    return "\n".join([*lines, "", *_gradient_lines(cells, results)]) + "\n"
+    return "\n".join([*lines, *_gradient_lines(cells, results)]) + "\n"
 
 
 def _gradient_lines(cells: Sequence[Cell], results: Results) -> list[str]:
     terms = list(dict.fromkeys(t for found in results.values() for result in found for t in result["gradients"]))
-    lines = ["Gradient of each weighted term in the depth network: norm (cosine with the photometric one's):", ""]
+    if not terms:
+        return []
+    lines = ["", "Gradient of each weighted term in the depth network: norm (cosine with the photometric one's):", ""]
     lines += [_row(["", *terms]), _rule(len(terms) + 1)]
     for cell in cells:
         found = results.get(cell.label, ())
@@ -131,19 +139,21 @@ def _interval(found: Mapping[str, float] | None) -> str:
     return f"**{text}**" if found["agree"] and (found["low"] > 0 or found["high"] < 0) else text
 
 
-def figure(path: Path, title: str, cells: Sequence[Cell], results: Results) -> bool:
-    """Differences to the baseline with their intervals, a panel a metric, seeds as dots; False without matplotlib."""
+def figure(path: Path, title: str, drawn: Mapping[str, str], cells: Sequence[Cell], results: Results) -> bool:
+    """Differences to the baseline with their intervals, seeds as dots; False without matplotlib.
+
+    drawn: figure -> heading of its panel.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return False
     compared = [c for c in cells if c.against is not None and results.get(c.label) and results.get(c.against)]
-    metrics = ("abs_rel", "edge_abs_rel", "rest_abs_rel", "texture_energy")
-    drawing = Figure(figsize=(3.2 * len(metrics), 1.6 + 0.35 * len(compared)), layout="constrained")
-    panels = drawing.subplots(1, len(metrics), sharey=True)
-    for panel, metric in zip(panels, metrics, strict=True):
+    drawing = Figure(figsize=(1 + 3 * max(len(drawn), 2), 1.6 + 0.35 * len(compared)), layout="constrained")
+    panels = drawing.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for panel, (metric, heading) in zip(panels, drawn.items(), strict=True):
         panel.axvline(0, color="0.6", linewidth=1)
-        panel.set_title(COLUMNS[metric], fontsize=9)
+        panel.set_title(heading, fontsize=9)
         panel.tick_params(labelsize=8)
         panel.locator_params(axis="x", nbins=4)
         for row, cell in enumerate(compared):

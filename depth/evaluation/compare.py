@@ -116,7 +116,7 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
     metrics = [name for name in first.metrics if all(name in each.metrics for each in (*baseline, *other))]
     if not metrics:
         raise UserError(f"{first.path} and {other[0].path} have no metric in common")
-    drives = [_drive(name) for name in first.names]
+    drives = [drive_of(name) for name in first.names]
     count = len(set(drives))
     columns = [_column(name, baseline, other, drives) for name in metrics]
     lines = [("", "baseline", "other", "difference", "95 % interval", "0 outside, pairs agree"), *columns]
@@ -156,7 +156,7 @@ def _column(
     )
 
 
-def _drive(name: str) -> str:
+def drive_of(name: str) -> str:
     """What an image belongs to: a frame's folder; of a labelled image, the name up to its last _ or /."""
     return name.rsplit(" ", 2)[0] if " " in name else re.sub(r"[_/][^_/]*$", "", name)
 

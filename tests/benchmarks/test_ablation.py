@@ -1,5 +1,6 @@
 """The ablation: its grids, its tables worked by hand, and one grid in the smallest size."""
 
+import importlib.util
 import json
 import math
 import os
@@ -12,8 +13,9 @@ import torch
 
 from benchmarks import ablation
 from benchmarks.cells import cell as one_cell
+from benchmarks.cells.depth_measure import DepthMeasure
 from benchmarks.cells.grids import GRIDS, Cell
-from benchmarks.cells.table import difference, markdown, seed_means
+from benchmarks.cells.table import difference, headlines, markdown, seed_means
 from datasets.world.making import WorldSpec, ensure_world
 from depth.options.config import Config, resolved
 from depth.runs.checkpoint import load_checkpoint
@@ -31,13 +33,13 @@ def test_grids_are_sound():
             assert cell.against is None or cell.against in labels
             assert named.setdefault(cell.name, cell.config(Config())) == cell.config(Config())
             assert Path(cell.name).name == cell.name
-    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "base", "encoders"}
+    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "tasks", "base", "encoders"}
 
 
 def results_of(values, seeds=None):
     """One result a seed from rows of abs_rel; the other metrics are missing."""
     names = ["one 0 l", "one 1 l", "two 0 l", "two 1 l"]
-    rest = {m: [math.nan] * 4 for m in ablation.COLUMNS}
+    rest = {m: [math.nan] * 4 for m in DepthMeasure.columns}
     return [
         {"seed": seed, "per_image": rest | {"name": names, "abs_rel": row}, "gradients": {"photometric": g}}
         for seed, row, g in zip(seeds or range(len(values)), values, [{"norm": 2.0, "cosine": 1.0}] * 9, strict=False)
@@ -72,7 +74,7 @@ def test_differences_are_paired_by_image_and_seed():
 def test_markdown():
     cells = [Cell("baseline", {}, None), Cell("new", {}), Cell("not yet", {})]
     results = {"baseline": results_of([[0.5] * 4, [0.7] * 4]), "new": results_of([[0.4] * 4, [0.6] * 4]), "not yet": []}
-    text = markdown("T", "note", cells, results, results_of([[0.9] * 4])[0])
+    text = markdown("T", "note", DepthMeasure.columns, cells, results, results_of([[0.9] * 4])[0])
     assert "| constant prior |  | 0.9000 |" in text
     assert "| baseline | 2 | 0.6000 ± 0.1414 |" in text and "| not yet | 0 |" in text
     assert "| new | **-0.1000 [-0.1000, -0.1000] ± 0.0000** | – |" in text
@@ -107,8 +109,21 @@ def test_the_command_of_the_results_makes_what_they_say():
     assert plain.network.encoder_weights == "scratch" and (plain.data.height, plain.data.width) == (64, 224)
 
 
+def test_figures_of_the_whole_set_head_the_table_and_differences_are_by_image():
+    results = {
+        "baseline": [{"seed": 0, "whole": {"miou": 0.5}, "per_image": {"name": ["a_1", "b_1"], "miou": [0.25, 0.75]}}],
+        "new": [{"seed": 0, "whole": {"miou": 0.75}, "per_image": {"name": ["a_1", "b_1"], "miou": [0.5, 0.875]}}],
+    }
+    results = {name: [each | {"gradients": {}} for each in found] for name, found in results.items()}
+    assert headlines(results["new"], "miou") == [0.75] and seed_means(results["new"], "miou") == [0.6875]
+    cells, prior = [Cell("baseline", {}, None), Cell("new", {})], {"whole": {"miou": 0.125}}
+    text = markdown("T", "note", {"miou": "semantics miou"}, cells, results, prior)
+    assert "| constant prior |  | 0.1250 |" in text and "| new | 1 | 0.7500 |" in text
+    assert "| new | **+0.1875 [+0.1250, +0.2500]** |" in text and "Gradient" not in text
+
+
 def test_an_output_that_is_no_folder_is_refused_before_a_world_is_rendered(tmp_path, monkeypatch):
-    monkeypatch.setattr(ablation, "find_data", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr(DepthMeasure, "place", lambda *_: pytest.fail("rendered"))
     (tmp_path / "results.md").write_text("")
     with pytest.raises(UserError, match=r"results\.md cannot be made"):
         ablation.main(["--grid", "base", "--out", str(tmp_path / "results.md")])
@@ -124,7 +139,28 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def small_grid(monkeypatch):
-    monkeypatch.setitem(GRIDS, "controls", GRIDS["controls"][:2])
+    for name in ("controls", "tasks"):
+        monkeypatch.setitem(GRIDS, name, GRIDS[name][:2])
+
+
+def test_a_grid_of_tasks_is_measured_by_their_figures(world, small_grid, tmp_path, monkeypatch, capsys):
+    line = f"--grid tasks --seeds 1 --steps 1 --out {tmp_path} --data_path {world} --dataset synthetic --num_workers 0"
+    line = f"{line} --device cpu --height 64 --width 96 --batch_size 2 --encoder_weights scratch".split()
+    ablation.main([*line, "--tasks", "semantics", "normals"])
+    record = json.loads((tmp_path / "tasks_test.json").read_text())
+    cells, prior = record["cells"], record["constant_prior"]
+    assert set(cells) == {"baseline", "blocks"}
+    assert "semantics/miou" in prior and "normals/median_angle" in prior and 0 < prior["semantics/miou"][0] < 1
+    written = json.loads((tmp_path / "cells" / "plain-seed0" / "dense_test" / "metrics.json").read_text())
+    assert cells["baseline"]["means"]["semantics/miou"] == [written["metrics"]["semantics"]["miou"]]
+    (result,) = (json.loads(path.read_text()) for path in tmp_path.glob("cells/plain-seed0/result_test.json"))
+    assert result["steps"] == 1 and len(result["per_image"]["semantics/miou"]) == len(result["per_image"]["name"]) == 4
+    assert (tmp_path / "tasks_test.png").is_file() == (importlib.util.find_spec("matplotlib") is not None)
+
+    monkeypatch.setattr(one_cell, "train", lambda *_: pytest.fail("trained again"))
+    ablation.main([*line, "--tasks", "semantics", "normals"])
+    with pytest.raises(UserError, match="--depth_from labels"):
+        ablation.main([*line, "--tasks", "semantics", "depth"])
 
 
 def test_a_grid_is_run_kept_and_resumed(world, small_grid, tmp_path, monkeypatch, capsys):
@@ -159,8 +195,8 @@ def test_an_interrupted_run_goes_on(world, tmp_path, monkeypatch):
     """A signal after the first step, then the rest: the same weights as all at once."""
     line = f"--grid controls --seeds 1 --steps 2 --out {tmp_path} --data_path {world} --num_workers 0 --device cpu"
     plan, config = ablation.parse_plan(f"{line} --height 64 --width 96 --batch_size 2 --val_samples 2".split())
-    place = ablation.find_data(config.data.data_path, "synthetic", tmp_path)
-    config = ablation.common_config(config, plan, place)
+    measure = DepthMeasure()
+    config = ablation.common_config(config, plan, measure.place(config, tmp_path), measure)
     process = ablation.Process(0, 1, torch.device("cpu"))
     assert one_cell.train_cell(config, tmp_path / "at_once", process) > 0
     step, steps = Trainer.step, []
