@@ -10,7 +10,7 @@ Without KITTI data it evaluates on the test drives of the embedded synthetic wor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from datasets.core.images import read_image, resize_image
 from datasets.core.sampler import Loading
-from datasets.core.splits import Part, split_name
+from datasets.core.splits import Part, find_split
 from datasets.core.truth_files import TruthFiles
 from datasets.kitti.benchmark import benchmark_images
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
-from datasets.sets import Samples, evaluation_loader
+from datasets.sets import Samples, evaluation_loader, name_of_split
 from depth.evaluation.evaluated import Source, evaluated_model, stored_predictions
 from depth.evaluation.metrics import EvaluationResult, Predictor, Scaling, evaluate_split, merge_results
 from depth.evaluation.predictors import ConstantPrior, PredictionWriter
@@ -83,7 +83,8 @@ def evaluate(options: EvaluationOptions, process: Process | None = None) -> Repo
         return None
     baselines = {}
     if place.kind == "synthetic" and not options.gt_path:
-        training = _images(options, place, protocol, source.size, "train")
+        own = replace(options, eval_split="synthetic")  # a file of one's own has no training part
+        training = _images(own, place, protocol, source.size, "train")
         baselines["constant prior"] = _constant_prior(training, images, protocol, source)
     report = Report(
         merge_results(results), place.kind, split, str(source.path), images.in_split, options.post_process,
@@ -126,10 +127,11 @@ def _data(options: EvaluationOptions) -> tuple[DataPlace, str, Protocol]:
         named = f"{place.root.stem}_{options.eval_split or 'test'}"
         return place, named, _adapted(options.protocol or "frames", options)
     split = options.eval_split or "eigen"
-    named = split_name(split)  # an unknown split is an error on the embedded world too
+    find_split(split)  # a misspelt one is told before a world is written
     place = find_data(options.data_path, "synthetic" if split == "synthetic" else "kitti", _cache_dir(options))
+    named = name_of_split(place, split)
     if place.kind == "synthetic":
-        return place, "synthetic", _adapted("synthetic", options)
+        return place, named, _adapted("synthetic", options)
     # A split of the user's own is evaluated as eigen is, against the scans.
     return place, named, _adapted("eigen_benchmark" if named == "eigen_benchmark" else "eigen", options)
 

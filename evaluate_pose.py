@@ -23,10 +23,10 @@ from tqdm import tqdm
 from datasets.core.sampler import Loading, make_loader
 from datasets.core.sequences import PoseSequence, SequenceImages, sequences_of
 from datasets.core.sources import FrameSource, select_available
-from datasets.core.splits import split_name
+from datasets.core.splits import find_split
 from datasets.kitti.poses import format_poses, load_sequences
 from datasets.locate import DataPlace, default_cache_dir, find_data, find_manifest
-from datasets.sets import open_source, split_frames
+from datasets.sets import name_of_split, open_source, split_frames
 from depth.evaluation.poses import ALIGNMENTS, TrajectoryErrors, alignment, chain, evaluate_trajectory
 from depth.evaluation.report import table, title
 from depth.evaluation.trajectory_plot import Track, trajectory_sheet
@@ -92,9 +92,9 @@ def _data(options: PoseOptions) -> tuple[DataPlace, str]:
         return place, f"{place.root.stem}_{options.eval_split or 'test'}"
     cache_dir = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
     split = options.eval_split or "odom_9"
-    named = split_name(split)  # an unknown split is an error on the embedded world too
+    find_split(split)  # a misspelt one is told before a world is written
     place = find_data(options.data_path, "synthetic" if split == "synthetic" else "kitti", cache_dir)
-    return place, "synthetic" if place.kind == "synthetic" else named
+    return place, name_of_split(place, split)
 
 
 def _sequences(options: PoseOptions, place: DataPlace) -> tuple[FrameSource, list[PoseSequence]]:

@@ -13,14 +13,14 @@ from torch.utils.data import DataLoader
 from datasets.core.evaluated import EvalDataset
 from datasets.core.sampler import Loading, make_loader
 from datasets.core.sources import FrameSource, select_available
-from datasets.core.splits import EvaluatedPart, FrameRef, find_split, load_split
+from datasets.core.splits import EvaluatedPart, FrameRef, find_split, load_split, split_name, split_names
 from datasets.core.truth_files import TruthFiles
 from datasets.locate import DataPlace
 from depth.types import EvalSample, UserError
 
 
 def split_frames(place: DataPlace, split: str, part: EvaluatedPart) -> list[FrameRef]:
-    """The frames of a part of a split; the embedded world brings splits of its own and takes no other.
+    """The frames of a part of a split; the embedded world has its own for those that come with the software.
 
     A source that divides its frames itself has no splits, but its parts, and "all" for a manifest's frames of any part.
 
@@ -29,7 +29,20 @@ def split_frames(place: DataPlace, split: str, part: EvaluatedPart) -> list[Fram
     if place.own is not None:
         return place.own.frames(part)
     find_split(split)  # a misspelt name is told from one that is not used
-    return load_split(place.root / "splits" if place.kind == "synthetic" else split, part)
+    return load_split(place.root / "splits" if _stands_in(place, split) else split, part)
+
+
+def name_of_split(place: DataPlace, split: str) -> str:
+    """What a split is called in results: "synthetic" where the embedded world's own stands in for one of KITTI's.
+
+    Raises UserError for an unknown split.
+    """
+    named = split_name(split)
+    return "synthetic" if _stands_in(place, split) else named
+
+
+def _stands_in(place: DataPlace, split: str) -> bool:
+    return place.kind == "synthetic" and split in split_names()
 
 
 # Readers in the order in which they are asked whether a folder is theirs.

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from datasets.core.splits import load_split
 from datasets.world.making import WorldSpec, ensure_world
 from depth.evaluation.metrics import Scaling
 from depth.evaluation.report import protocol_line
@@ -124,6 +125,17 @@ def test_a_split_given_as_its_test_file_keeps_its_protocol(run_folder, tmp_path)
 def test_an_unknown_split_is_an_error_on_the_embedded_world_too(world, run_folder):
     with pytest.raises(UserError, match=r"unknown split 'nonsense'.* eigen,.* synthetic"):
         evaluate(_options(world, load_weights_folder=str(run_folder), eval_split="nonsense"))
+
+
+def test_a_split_of_ones_own_is_read_on_the_embedded_world_too(world, run_folder, tmp_path):
+    """Its frames are evaluated, and the constant map is still fitted on the world's training drives."""
+    (tmp_path / "mine.txt").write_text("".join((world / "splits" / "train.txt").read_text().splitlines(True)[:1]))
+    frames = len(load_split(tmp_path / "mine.txt", "test"))
+    options = {"load_weights_folder": str(run_folder), "eval_out_dir": str(tmp_path / "out")}
+    report = evaluate(_options(world, eval_split=str(tmp_path / "mine.txt"), **options))
+    assert report.split == "mine" and len(report.result.rows) == report.images_in_split == frames > 1
+    assert report.result.rows[0].name.split()[0] not in (world / "splits" / "test.txt").read_text()
+    assert evaluate(_options(world, **options)).split == "synthetic"
 
 
 def test_prediction_alone(world, run_folder, tmp_path):
