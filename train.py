@@ -173,6 +173,7 @@ def _samples(config: Config) -> Samples:
         poses=data.poses == "from_file",
         travelled=loss.pose_scale == "speed",
         sparse_depth=loss.depth_supervision > 0,
+        pitch_jitter=data.pitch_jitter,
     )
 
 

@@ -29,7 +29,7 @@ def split_frames(place: DataPlace, split: str, part: EvaluatedPart) -> list[Fram
     if place.own is not None:
         return place.own.frames(part)
     find_split(split)  # a misspelt name is told from one that is not used
-    return load_split(place.root / "splits" if _stands_in(place, split) else split, part)
+    return load_split(place.root / "splits" if stands_in(place, split) else split, part)
 
 
 def name_of_split(place: DataPlace, split: str) -> str:
@@ -38,10 +38,11 @@ def name_of_split(place: DataPlace, split: str) -> str:
     Raises UserError for an unknown split.
     """
     named = split_name(split)
-    return "synthetic" if _stands_in(place, split) else named
+    return "synthetic" if stands_in(place, split) else named
 
 
-def _stands_in(place: DataPlace, split: str) -> bool:
+def stands_in(place: DataPlace, split: str) -> bool:
+    """Whether the embedded world's own split is meant by a name that comes with the software."""
     return place.kind == "synthetic" and split in split_names()
 
 
@@ -71,6 +72,7 @@ class Samples:
     poses: bool = False  # those of a file, see datasets.core.known
     travelled: bool = False
     sparse_depth: bool = False
+    pitch_jitter: float = 0.0  # of training, degrees
     aspect: float | None = None  # in evaluation, width / height of the part around the centre that is looked at
 
     @property

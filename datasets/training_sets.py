@@ -19,7 +19,7 @@ from datasets.core.sources import FrameSource, is_complete, select_available
 from datasets.core.splits import FrameRef, has_part
 from datasets.core.truth import GroundTruth
 from datasets.locate import DataPlace
-from datasets.sets import Samples, open_source, split_frames
+from datasets.sets import Samples, open_source, split_frames, stands_in
 from depth.types import EvalSample, RawBatch, UserError
 
 _SHOWN = 4  # validation frames whose pictures are written
@@ -123,6 +123,7 @@ def _frames(
         seed=loading.seed,
         cache=cache,
         wanted=wanted,
+        pitch_jitter=samples.pitch_jitter,
     )
 
 
@@ -155,7 +156,7 @@ def _validation_frames(
     if place.own is not None:
         refs = place.own.frames("val", needed)
         return refs, f"{len(refs):,} frames from the end of each clip" if refs else "the clips are too short for any"
-    if place.kind != "synthetic" and not has_part(split, "val"):
+    if not stands_in(place, split) and not has_part(split, "val"):
         return [], "the split has none"
     refs = split_frames(place, split, "val")
     if skip_missing and not any(is_complete(source, ref, needed) for ref in refs):

@@ -115,6 +115,7 @@ class RawBatch(_TensorRecord):
     names: tuple[str, ...]  # B names for messages, "<folder> <frame> <side>"
     labels: LabelMaps | None = None  # of the target, before the flip
     known: Known = Known()  # before the flip
+    pitch: Tensor | None = None  # float32 (B,), radians downwards: turn the cameras, after the flip; None: leave them
 
 
 @dataclass(frozen=True)

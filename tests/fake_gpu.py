@@ -39,7 +39,8 @@ def raw_batch() -> RawBatch:
     intrinsics = torch.tensor([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]]).expand(2, 3, 3)
     frames = torch.randint(0, 256, (2, 3, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     flip, jitter = torch.tensor([True, False]), torch.tensor([[1.1, 0.9, 1.1, 0.05], [1, 1, 1, 0]])
-    return RawBatch(frames, intrinsics, torch.eye(4).expand(2, 4, 4), flip, jitter, (-1, 1), ("a", "b"))
+    pitch = torch.tensor([0.02, -0.01])
+    return RawBatch(frames, intrinsics, torch.eye(4).expand(2, 4, 4), flip, jitter, (-1, 1), ("a", "b"), pitch=pitch)
 
 
 def made(config: Config) -> tuple[nn.Module, FrameBatch]:

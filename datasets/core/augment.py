@@ -1,4 +1,4 @@
-"""From the loader's 8-bit batch to what networks and losses see: flip and colour jitter on the device, batched.
+"""From the loader's 8-bit batch to what networks and losses see: flip, turn and colour jitter on the device, batched.
 
 Nothing here waits for the device: which samples are jittered is known on the host, where the draws were made.
 """
@@ -11,6 +11,7 @@ from torch import Tensor
 from datasets.core.frames import NO_JITTER
 from datasets.core.known import mirror_known
 from datasets.core.labels import mirror_labels
+from datasets.core.turning import turn
 from depth.types import FrameBatch, RawBatch
 
 # Rec. 601 luma as torchvision rounds it.
@@ -18,7 +19,7 @@ _GREY = (0.2989, 0.587, 0.114)
 
 
 def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
-    """Moves a batch to the device, mirrors what is to be mirrored, and jitters the copies that the networks see.
+    """Moves a batch to the device, mirrors and turns what is to be, and jitters the copies that the networks see.
 
     A mirrored sample has its frames mirrored, cx -> W - 1 - cx (pixel centres at integers), and its stereo transform
     conjugated with diag(-1,1,1,1), so that geometry in the mirrored world is as consistent as before, and its labels
@@ -27,15 +28,15 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
 
     Args:
         raw: a batch on the host (on the device it works as well, but waits for it once).
-        device: of the result.
-
-    Returns:
-        The batch in float32, images in [0,1].
+        device: of the result, which is float32 with images in [0,1].
     """
-    jittered = (raw.jitter != raw.jitter.new_tensor(NO_JITTER)).any(dim=1).nonzero()[:, 0]
+    jittered = (raw.jitter != raw.jitter.new_tensor(NO_JITTER)).any(1).nonzero()[:, 0]
     moved = raw.to(device, non_blocking=True)
     frames, intrinsics, stereo = mirror(moved.frames, moved.intrinsics, moved.stereo_from_target, moved.flip)
     frames = frames.float().mul_(1 / 255)
+    known = mirror_known(moved.known, moved.flip)
+    if moved.pitch is not None:
+        frames, stereo, known = turn(frames, intrinsics, stereo, known, moved.pitch)
     target, sources = frames[:, 0], frames[:, 1:]
     target_aug, sources_aug = target, sources
     if len(jittered):
@@ -53,7 +54,7 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
         offsets=raw.offsets,
         names=raw.names,
         labels=None if moved.labels is None else mirror_labels(moved.labels, moved.flip),
-        known=mirror_known(moved.known, moved.flip),
+        known=known,
     )
 
 

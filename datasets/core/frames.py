@@ -42,6 +42,7 @@ class FrameSample:
     name: str
     known: SampleKnown
     labels: Labels | None = None  # of the target, at H x W
+    pitch: float | None = None  # radians
 
 
 def resize_view(image: Tensor, intrinsics: np.ndarray, height: int, width: int) -> tuple[Tensor, np.ndarray]:
@@ -103,6 +104,7 @@ class FrameDataset(torch.utils.data.Dataset):
         cache: the frames at (height, width), see datasets.core.cache.FrameCache; None reads the files.
         wanted: what is known beside the images and asked for.
         labels: a target's labels at their own size; None has none.
+        pitch_jitter: largest turn of a sample's cameras in degrees, where `augment` is set; 0 turns none.
 
     An item's key is (epoch, index), or an index, which means epoch 0. Raises UserError for frames that are missing,
     damaged, or do not fit their calibration.
@@ -121,6 +123,7 @@ class FrameDataset(torch.utils.data.Dataset):
         cache: FrameLookup | None = None,
         wanted: Wanted = Wanted(),
         labels: Callable[[FrameRef], Labels] | None = None,
+        pitch_jitter: float = 0.0,
     ) -> None:
         if 0 in offsets:
             raise ValueError("offset 0 is the target; the other camera is asked for with use_stereo")
@@ -128,6 +131,7 @@ class FrameDataset(torch.utils.data.Dataset):
         self.height, self.width = height, width
         self.offsets, self.wanted = offsets + ((0,) if use_stereo else ()), wanted
         self.augment, self.seed, self.cache, self.labels = augment, seed, cache, labels
+        self.pitch_jitter = pitch_jitter if augment else 0.0
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -148,6 +152,7 @@ class FrameDataset(torch.utils.data.Dataset):
             name=ref.name,
             labels=None if self.labels is None else resize_labels(self.labels(ref), self.height, self.width),
             known=read_known(self.source, ref, self.offsets, self.height, self.width, self.wanted),
+            pitch=draw_pitch(self.seed, epoch, index, self.pitch_jitter) if self.pitch_jitter else None,
         )
 
     def _frame(self, ref: FrameRef) -> Tensor:
@@ -188,6 +193,11 @@ def draw_crop(seed: int, epoch: int, index: int) -> tuple[float, float, float]:
     return tuple(_STREAM.at(seed, epoch, index).random(9)[6:].tolist())  # the first six are flip and jitter
 
 
+def draw_pitch(seed: int, epoch: int, index: int, most: float) -> float:
+    """A sample's turn in radians, from [-most, most) degrees: a pure function as `draw_augmentation`."""
+    return float(np.radians(most * (2 * _STREAM.at(seed, epoch, index).random(10)[9] - 1)))  # after the window's
+
+
 class _Stream(threading.local):
     """Philox takes the place in its stream as a number, so a sample's draws need no draws before them.
 
@@ -223,4 +233,5 @@ def collate(samples: Sequence[FrameSample]) -> RawBatch:
         names=tuple(s.name for s in samples),
         labels=None if samples[0].labels is None else stack_labels([s.labels for s in samples]),
         known=stack_known([s.known for s in samples]),
+        pitch=None if samples[0].pitch is None else torch.tensor([s.pitch for s in samples], dtype=torch.float32),
     )

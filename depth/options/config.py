@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from depth.networks.encoder_weights import PRETRAINED, SCRATCH, package_of
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions, scheduled
-from depth.options.fields import check
+from depth.options.fields import check, fits, printable, shown
 from depth.options.log import LogOptions
 from depth.options.loss import LossOptions
 from depth.options.network import NetworkOptions
@@ -31,6 +31,8 @@ class Config:
     def __post_init__(self) -> None:
         known = self.data.poses == "from_file"
         check(not (known and self.loss.pose_scale == "speed"), "--poses from_file has a scale: leave --pose_scale out")
+        maps = bool(self.tasks.labelled) or self.loss.depth_supervision > 0
+        check(not (self.data.pitch_jitter and maps), "--pitch_jitter turns no labels and no depth: video alone")
         temporal = len(self.data.frame_ids) > 1
         check(
             temporal or self.loss.pose_scale == "none", "--pose_scale speed needs sources in time: --frame_ids 0 -1 1"
@@ -57,55 +59,29 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     check(
         isinstance(values, dict) and all(isinstance(v, dict) for v in values.values()), "config: not a table of groups"
     )
-    unknown = sorted(map(_name, set(values) - {group.name for group in fields(Config)}))
+    unknown = sorted(map(printable, set(values) - {group.name for group in fields(Config)}))
     check(not unknown, f"config: unknown group {', '.join(unknown)}")
     groups = {}
     for group in fields(Config):
         given = values.get(group.name, {})
         given = {_RENAMED.get((group.name, name), name): value for name, value in given.items()}
         known = {f.name: f for f in fields(group.default_factory)}
-        unknown = sorted(map(_name, set(given) - set(known)))
+        unknown = sorted(map(printable, set(given) - set(known)))
         check(not unknown, f"config: unknown option {group.name}.{', '.join(unknown)}")
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+        given = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in (_OLDER.get(group.name, {}) | given).items()
+        }
         hints = get_type_hints(group.default_factory)
         for name, value in given.items():
-            check(_fits(value, hints[name]), f"config: {group.name}.{name} cannot be {_shown(value)}")
+            check(fits(value, hints[name]), f"config: {group.name}.{name} cannot be {shown(value)}")
         groups[group.name] = group.default_factory(**given)
     return Config(**groups)
 
 
 # Options of older records: (group, name) -> today's name.
 _RENAMED = {("network", "weights_init"): "encoder_weights"}
-
-
-def _name(name: object) -> str:
-    """A name from a file, fit for a line."""
-    return name[:40] if isinstance(name, str) and name.isprintable() else "(a name that cannot be printed)"
-
-
-def _shown(value: Any) -> str:
-    """A value from a file in a few words; a tensor's would be lines, and Python refuses to write a number of 5,000."""
-    plain = isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 10**20)
-    return repr(value)[:80] if plain else f"a value of type {type(value).__name__}"
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of an option's type; the types are those in this room."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:  # a tensor, which a checkpoint may hold anywhere, cannot be compared
-        return isinstance(value, str | int) and value in arguments
-    if origin is tuple:
-        variable = arguments[-1] is ...
-        return (
-            isinstance(value, tuple)
-            and (variable or len(value) == len(arguments))
-            and all(_fits(v, arguments[0]) for v in value)
-        )
-    if arguments:  # X | None
-        return any(_fits(value, each) for each in arguments)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is hint
+# What a record that lacks an option was trained with, where that is not today's default.
+_OLDER: dict[str, dict[str, Any]] = {"data": {"pitch_jitter": 0.0}}
 
 
 _DATASET_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -147,6 +123,7 @@ MONO_DEPTH_RANGE = (0.1, 100.0)
 STEREO_DEPTH_RANGE = (0.1 * STEREO_UNIT, 100.0 * STEREO_UNIT)
 # After a short training from scratch the pose network's unit is some 14 m: 0.1 of it would cut off what is near.
 WORLD_DEPTH_RANGE = (0.05, 50.0)
+WORLD_PITCH = 2.2  # degrees; its cameras are mounted so differently
 # Its ImageNet weights come with pip, so that a first run needs no download and does not start from scratch.
 WORLD_ENCODER = "timm/tf_efficientnet_lite0"
 
@@ -176,6 +153,7 @@ def resolved(config: Config) -> Config:
     if config.tasks.depth_weight is None:
         weight = 10.0 if config.tasks.depth_loss == "log" else 1.0  # logarithms are smaller than metres
         config = replace(config, tasks=replace(config.tasks, depth_weight=weight))
+    config = _with_pitch_jitter(config)
     if config.dejavu.edit == "auto":
         edit = "spatial" if _SPATIAL & set(config.tasks.conditions) else "spectral"
         config = replace(config, dejavu=replace(config.dejavu, edit=edit))
@@ -193,6 +171,15 @@ def resolved(config: Config) -> Config:
     if train.scheduler_step_size is None:
         config = replace(config, train=replace(train, scheduler_step_size=max(1, train.num_epochs * 3 // 4)))
     return replace(config, dejavu=scheduled(config.dejavu, train.num_epochs, train.learning_rate))
+
+
+def _with_pitch_jitter(config: Config) -> Config:
+    """The embedded world's cameras differ; what has metres or labels is trained as it is."""
+    if config.data.pitch_jitter is not None:
+        return config
+    plain = not (config.tasks.labelled or config.metres_from or config.data.learn_intrinsics)
+    pitch = WORLD_PITCH if plain and config.data.dataset == "synthetic" else 0.0
+    return replace(config, data=replace(config.data, pitch_jitter=pitch))
 
 
 def _with_encoders(network: NetworkOptions, dataset: str) -> NetworkOptions:

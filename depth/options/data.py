@@ -10,6 +10,8 @@ from depth.options.fields import Integer, Number, Text, check
 # Without video.
 LABELLED_DATASETS = ("camvid", "cityscapes", "kitti_semantics", "vkitti2", "nyud", "ade20k", "coco_panoptic")
 
+MOST_PITCH = 15.0  # degrees; beyond it more than half of a usual image lies outside what the camera saw
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -45,6 +47,9 @@ class DataOptions:
     """video: keeps the frames in which the camera stands or turns on the spot."""
     use_stereo: bool = False
     """Adds the other camera as a source, with the real baseline in metres; --frame_ids 0 leaves it alone."""
+    pitch_jitter: Number = None
+    """Turns the cameras of each training sample up or down by up to so many degrees, all alike, as if they had been
+    mounted otherwise. Default: 0 (2.2 on the embedded world, whose cameras differ by that, from video alone)."""
     skip_missing: bool = False
     """Goes on with the frames that are there, and prints how much that is, instead of stopping with a list."""
     on_bad_sample: Literal["stop", "skip"] = "stop"
@@ -70,6 +75,8 @@ class DataOptions:
         check(len(set(self.frame_ids)) == len(self.frame_ids), f"--frame_ids {self.frame_ids} names a frame twice")
         check(len(self.frame_ids) > 1 or self.use_stereo, "--frame_ids 0 alone needs --use_stereo")
         check(self.num_workers is None or self.num_workers >= 0, "--num_workers is 0 or more")
+        check(0 <= (self.pitch_jitter or 0) <= MOST_PITCH, f"--pitch_jitter lies between 0 and {MOST_PITCH:g} degrees")
+        check(not (self.pitch_jitter and self.learn_intrinsics), "--pitch_jitter needs the intrinsics to be known")
         self._check_camera()
 
     def _check_camera(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from depth.options.config import Config
 from depth.options.data import DataOptions
 
@@ -21,10 +23,13 @@ def remarks(config: Config) -> list[str]:
     found, data, dejavu = [], config.data, config.dejavu
     if data.dataset in ("video", "frames"):
         found.append(f"network input: {data.width}x{data.height}")
-    if data.dataset != "kitti" and data.split not in (DataOptions().split, data.dataset):
+    own = data.dataset == "synthetic" and Path(data.split).exists()  # which is used there too
+    if data.dataset != "kitti" and data.split not in (DataOptions().split, data.dataset) and not own:
         whose = {"video": "footage is divided by itself", "frames": "a manifest's lines say which part is theirs"}
         whose = whose.get(data.dataset, "the embedded world has its own")
         found.append(f"--split {data.split} is not used: {whose}")
+    if data.pitch_jitter:
+        found.append(f"the cameras of a training sample are turned by up to {data.pitch_jitter:g} degrees")
     tasks = config.tasks
     if tasks.labelled:
         of_depth = {"video": "video", "labels": "labels", "both": "video and labels"}[tasks.depth_from]

@@ -8,6 +8,7 @@ from depth.options.dejavu import DejaVuOptions
 from depth.options.describe import remarks, run_name
 from depth.options.network import NetworkOptions
 
+TURNED = "the cameras of a training sample are turned by up to 2.2 degrees"
 SAID = "DejaVu: the edit is spectral, C is the prediction of depth"
 
 
@@ -27,11 +28,18 @@ def test_a_run_is_called_after_what_is_trained(network, dejavu, name):
     ("data", "dejavu", "expected"),
     [
         ({"dataset": "kitti", "split": "mine"}, {}, []),
-        ({"dataset": "synthetic"}, {}, []),
-        ({"dataset": "synthetic", "split": "mine"}, {}, ["--split mine is not used"]),
-        ({"dataset": "synthetic"}, {"dejavu": True}, [SAID]),  # the Lite distance
-        ({"dataset": "synthetic"}, {"dejavu": True, "perceptual": "lpips"}, [SAID, "LPIPS has a random"]),
-        ({"dataset": "synthetic"}, {"dejavu": True, "dejavu_lpips": 0.0}, [SAID]),
+        ({"dataset": "synthetic"}, {}, [TURNED]),
+        ({"dataset": "synthetic", "use_stereo": True}, {}, []),
+        (
+            {"dataset": "kitti", "pitch_jitter": 5.0},
+            {},
+            ["the cameras of a training sample are turned by up to 5 degrees"],
+        ),
+        ({"dataset": "synthetic", "split": "mine"}, {}, ["--split mine is not used", TURNED]),
+        ({"dataset": "synthetic", "split": "splits/synthetic/train.txt"}, {}, [TURNED]),
+        ({"dataset": "synthetic"}, {"dejavu": True}, [TURNED, SAID]),  # the Lite distance
+        ({"dataset": "synthetic"}, {"dejavu": True, "perceptual": "lpips"}, [TURNED, SAID, "LPIPS has a random"]),
+        ({"dataset": "synthetic"}, {"dejavu": True, "dejavu_lpips": 0.0}, [TURNED, SAID]),
         (
             {"dataset": "kitti"},
             {"dejavu": True, "dejavu_text": 1.0, "text_weights": "random"},
