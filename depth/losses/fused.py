@@ -194,7 +194,7 @@ def _stripe(
         moves = error < still
         error = torch.minimum(error, still)
     elif seen is not None:
-        moves = error < torch.inf
+        moves = error != torch.inf  # NaN is to show
         error = torch.where(moves, error, 0.0)
     if moves is not None:
         active[..., rows, :] = moves[:, 0, 0]

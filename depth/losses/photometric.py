@@ -107,7 +107,7 @@ def min_reprojection(
     errors = photometric_error(reference, synthesized, statistics, no_ssim)
     reprojection = _over_sources(errors, average) if seen is None else _over_seen(errors, seen, average)
     if not automask:
-        active = reprojection < torch.inf
+        active = reprojection != torch.inf  # NaN is to show
         return torch.where(active, reprojection, 0.0), active
     with torch.no_grad():
         still = photometric_error(reference, sources[:, :, :, None], statistics, no_ssim)
@@ -138,7 +138,7 @@ def split_mask(warped: Tensor) -> tuple[Tensor, Tensor | None]:
         return warped, None
     mask = warped[:, :, 3].detach()
     least = -F.max_pool2d(-mask.flatten(0, 1), 3, 1, 1)
-    return warped[:, :, :3], least.view(mask.shape) > _ALL
+    return warped[:, :, :3], ~(least.view(mask.shape) <= _ALL)  # a place that is NaN counts, so that the loss shows it
 
 
 def _over_seen(errors: Tensor, seen: Tensor, average: bool) -> Tensor:

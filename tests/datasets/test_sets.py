@@ -13,7 +13,7 @@ from tests.kitti_layout import DATE, DRIVE, HEIGHT, WIDTH, picture, write_raw, w
 
 
 def sets(root, train="l 1-3", val=None, place=None, **options):
-    """A training's sets of the folder or of another place, with a split of these lines."""
+    """A training's sets of the folder, with a split of these lines, or of another place with its own."""
     split = root / "split"
     split.mkdir(exist_ok=True)
     (split / "train.txt").write_text(f"{DRIVE} {train}\n")
@@ -21,7 +21,9 @@ def sets(root, train="l 1-3", val=None, place=None, **options):
         (split / "val.txt").write_text(f"{DRIVE} {val}\n")
     wanted = {"cache_dir": root / "cache", "eval_collate": list} | options
     samples, loading = Samples(24, 40, (-1, 1)), Loading(num_workers=0)
-    return training_sets(place or DataPlace(root, "kitti", ""), str(split), samples, loading, **wanted)
+    if place is not None:
+        return training_sets(place, "eigen_zhou", samples, loading, **wanted)
+    return training_sets(DataPlace(root, "kitti", ""), str(split), samples, loading, **wanted)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,18 @@ def test_what_lies_under_a_sources_mask_does_not_matter():
     assert split_mask(warp(sources, depth, motion, camera))[1] is None
 
 
+def test_a_depth_that_is_not_a_number_shows_beside_masks_too():
+    sources, counted = torch.rand(1, 1, 3, 8, 8), torch.ones(1, 1, 8, 8, dtype=torch.bool)
+    depth = torch.ones(1, 1, 8, 8)
+    depth[0, 0, 4, 4] = torch.nan
+    camera, motion = torch.tensor([[[8.0, 0, 3.5], [0, 8, 3.5], [0, 0, 1]]]), torch.eye(4)[None, None]
+    warped, seen = split_mask(warp(beside_mask(sources, counted), depth, motion, camera))
+    for automask in (False, True):
+        options = {"seen": seen, "automask": automask}
+        assert reprojection_loss(sources[:, 0], warped, sources, **options)[0].isnan()
+        assert min_reprojection(sources[:, 0], warped, sources, **options)[0].isnan().any()
+
+
 @pytest.mark.parametrize("options", [{}, {"automask": False}, {"average": True}, {"no_ssim": True}])
 @pytest.mark.parametrize("size", [(11, 14), (2, 2), (40, 3)])
 def test_equals_the_plain_path(options, size, monkeypatch):
