@@ -32,7 +32,8 @@ class Config:
         known = self.data.poses == "from_file"
         check(not (known and self.loss.pose_scale == "speed"), "--poses from_file has a scale: leave --pose_scale out")
         maps = bool(self.tasks.labelled) or self.loss.depth_supervision > 0
-        check(not (self.data.pitch_jitter and maps), "--pitch_jitter turns no labels and no depth: video alone")
+        alone = "--pitch_jitter turns no labels and no measured depth with the cameras: leave it out"
+        check(not (self.data.pitch_jitter and maps), alone)
         temporal = len(self.data.frame_ids) > 1
         check(
             temporal or self.loss.pose_scale == "none", "--pose_scale speed needs sources in time: --frame_ids 0 -1 1"
