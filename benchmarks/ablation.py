@@ -7,6 +7,7 @@
 
 Depth from video is trained and measured on the embedded world, against its exact depth; tasks from labels on whatever
 labelled set is given.
+
 Every flag of train.py may be given: it holds for all cells. A cell that is finished is kept, one that was interrupted
 goes on; the same command does both. --share I/N does every N-th run, for one process a GPU; call it once more without
 for the tables. All runs have equal steps, and the same frames in the same order for a seed. Written to --out:
@@ -35,6 +36,7 @@ from benchmarks.cells.table import difference, figure, headlines, markdown
 from benchmarks.record import as_json, write_record
 from datasets.locate import DataPlace, default_cache_dir
 from datasets.tools.command import Parser
+from depth.evaluation.report import DATASETS
 from depth.options.config import Config, resolved
 from depth.options.presets import parse_training
 from depth.runs.run_folder import versions
@@ -42,8 +44,6 @@ from depth.support.cli import run
 from depth.support.distributed import Process, choose_device
 from depth.support.files import make_folder, write_file
 from depth.types import UserError
-
-NAMES = {"synthetic": "the embedded world", "camvid": "CamVid"}  # of data sets, in titles
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def write_tables(plan: Plan, common: Config, place: DataPlace, measure: Measure)
         missing += each.count(None)
     finished = [result for each in results.values() for result in each]
     prior = measure.prior(common, place, plan.part, finished)
-    title = f"Ablation {plan.grid}, {plan.part} part of {NAMES.get(place.kind, place.kind)}"
+    title = f"Ablation {plan.grid}, {plan.part} part of {DATASETS.get(place.kind, place.kind)}"
     # The runs' machines: this process, which only writes, may have another number of threads.
     machines = sorted({result["versions"]["machine"] for result in finished})
     images = f", {len(finished[0]['per_image']['name'])} images" if finished else ""
@@ -185,8 +185,8 @@ def write_tables(plan: Plan, common: Config, place: DataPlace, measure: Measure)
     stem = plan.out / f"{plan.grid}_{plan.part}"
     record = _record(plan, common, results, measure) | {"constant_prior": _means([prior] if prior else [], measure)}
     write_record(stem, record, markdown(title, note, measure.columns, plan.cells, results, prior))
-    drawn = {name: measure.columns[name] for name in measure.drawn}
-    drawn = figure(stem.with_suffix(".png"), title, drawn, plan.cells, results)
+    panels = {name: measure.columns[name] for name in measure.drawn}
+    drawn = figure(stem.with_suffix(".png"), title, panels, plan.cells, results)
     lines = [f"table: {stem}.md", f"results: {stem}.json"]
     lines.append(f"figure: {stem}.png" if drawn else "no figure: it needs matplotlib, pip install -e '.[bench]'")
     return lines + ([f"{missing} runs are not finished yet"] if missing else [])
@@ -212,9 +212,7 @@ def _record(
             "inference_parameters": found[0]["inference_parameters"] if found else None,
             "means": _means(found, measure),
             "against": cell.against,
-            "differences": {metric: difference(found, against, metric) for metric in measure.columns}
-            if against
-            else {},
+            "differences": {m: difference(found, against, m) for m in (measure.columns if against else ())},
             "gradients": [result["gradients"] for result in found],
         }
     return record

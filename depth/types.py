@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 IGNORE = 255  # class id of a pixel without a label
+WHOLE = 0.999  # of a resampled mask: but for rounding, all four pixels around the place count
 
 
 class UserError(Exception):
     """Something the user can mend: one line that says what is wrong, where, and what to do.
 
-    The scripts print it without a traceback and exit with code 2. Every parser, reader and
-    option check of the project raises this type, and no other, for bad input.
+    Every parser, reader and option check raises it, and no other, for bad input; the scripts print it and exit with 2.
     """
 
 

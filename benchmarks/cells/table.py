@@ -20,7 +20,7 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 def image_values(results: Sequence[Mapping[str, Any]], metric: str) -> np.ndarray:
     """(seeds, images) of a metric; NaN where an image has none."""
-    return np.array([result.get("per_image", {}).get(metric, [math.nan]) for result in results], float)
+    return np.array([result["per_image"][metric] for result in results], float)
 
 
 def seed_means(results: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
@@ -30,10 +30,7 @@ def seed_means(results: Sequence[Mapping[str, Any]], metric: str) -> list[float]
 
 def headlines(results: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
     """The figure of the whole set for each seed; the mean over images where a set has no other."""
-    return [
-        result["whole"][metric] if "whole" in result else mean
-        for result, mean in zip(results, seed_means(results, metric), strict=True)
-    ]
+    return [result["whole"][metric] if "whole" in result else seed_means([result], metric)[0] for result in results]
 
 
 def difference(

@@ -23,32 +23,28 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
 
     A mirrored sample has its frames mirrored, cx -> W - 1 - cx (pixel centres at integers), and its stereo transform
     conjugated with diag(-1,1,1,1), so that geometry in the mirrored world is as consistent as before, and its labels
-    mirrored with it. A sample's frames share their jitter. Where no sample has jitter, target_aug and sources_aug are
-    target and sources.
+    mirrored with it; what a turn does see `turn`. A sample's frames share their jitter. Where no sample has jitter,
+    target_aug and sources_aug are target and sources.
 
     Args:
         raw: a batch on the host (on the device it works as well, but waits for it once).
-        device: of the result, which is float32 with images in [0,1].
+        device: of the result.
+
+    Returns:
+        The batch in float32, images in [0,1].
     """
-    jittered = (raw.jitter != raw.jitter.new_tensor(NO_JITTER)).any(1).nonzero()[:, 0]
     moved = raw.to(device, non_blocking=True)
     frames, intrinsics, stereo = mirror(moved.frames, moved.intrinsics, moved.stereo_from_target, moved.flip)
     frames = frames.float().mul_(1 / 255)
     known = mirror_known(moved.known, moved.flip)
     if moved.pitch is not None:
         frames, stereo, known = turn(frames, intrinsics, stereo, known, moved.pitch)
-    target, sources = frames[:, 0], frames[:, 1:]
-    target_aug, sources_aug = target, sources
-    if len(jittered):
-        chosen = jittered.to(device, non_blocking=True)
-        augmented = frames.clone()
-        augmented[chosen] = colour_jitter(frames[chosen], moved.jitter[chosen])
-        target_aug, sources_aug = augmented[:, 0], augmented[:, 1:]
+    shown = _jittered(frames, raw.jitter, moved.jitter)
     return FrameBatch(
-        target=target,
-        sources=sources,
-        target_aug=target_aug,
-        sources_aug=sources_aug,
+        target=frames[:, 0],
+        sources=frames[:, 1:],
+        target_aug=shown[:, 0],
+        sources_aug=shown[:, 1:],
         intrinsics=intrinsics,
         stereo_from_target=stereo,
         offsets=raw.offsets,
@@ -56,6 +52,17 @@ def prepare(raw: RawBatch, device: torch.device | str) -> FrameBatch:
         labels=None if moved.labels is None else mirror_labels(moved.labels, moved.flip),
         known=known,
     )
+
+
+def _jittered(frames: Tensor, on_host: Tensor, jitter: Tensor) -> Tensor:
+    """Frames (B,F,3,H,W) with their samples' jitter (B,4), given twice, on the host as well; themselves without any."""
+    chosen = (on_host != on_host.new_tensor(NO_JITTER)).any(dim=1).nonzero()[:, 0]
+    if not len(chosen):
+        return frames
+    chosen = chosen.to(frames.device, non_blocking=True)
+    augmented = frames.clone()
+    augmented[chosen] = colour_jitter(frames[chosen], jitter[chosen])
+    return augmented
 
 
 def mirror(

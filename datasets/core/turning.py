@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from depth.geometry import backproject, project, transform_from_axis_angle, warp
-from depth.types import Known
-
-_ALL = 0.999  # of a mask around a place: but for rounding, all four pixels count
+from depth.types import WHOLE, Known
 
 
 def turn(
@@ -47,7 +45,7 @@ def turn(
     masked = torch.cat([frames, _counted(known, frames)[:, :, None]], 2)
     turned = warp(masked, anywhere, of_frames, intrinsics)[:, :, :, 0]
     rays = before_from_turned[:, :3, :3] @ backproject(anywhere, intrinsics).flatten(2)
-    seen = (turned[:, :, 3] > _ALL) & _inside(project(rays.unflatten(2, size), intrinsics))
+    seen = (turned[:, :, 3] > WHOLE) & _inside(project(rays.unflatten(2, size), intrinsics))
     motion = known.source_from_target
     known = replace(
         known,

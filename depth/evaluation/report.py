@@ -13,7 +13,7 @@ from typing import Any
 from depth.evaluation.metrics import METRICS, EvaluationResult
 from depth.support.files import make_folder, write_file
 
-_DATASETS = {"kitti": "KITTI", "synthetic": "the embedded world", "video": "own footage", "frames": "a manifest"}
+DATASETS = {"kitti": "KITTI", "synthetic": "the embedded world", "video": "own footage", "frames": "a manifest"}
 HEADINGS = ("Abs Rel", "Sq Rel", "RMSE", "RMSE log", "d < 1.25", "d < 1.25^2", "d < 1.25^3")
 
 
@@ -42,7 +42,7 @@ def title(dataset: str) -> str:
 
 def trained_on(dataset: str | None) -> str:
     """A model's training data in words, "trained on the embedded world"; "" where it is not known."""
-    return f"trained on {_DATASETS.get(dataset, dataset)}" if dataset else ""
+    return f"trained on {DATASETS.get(dataset, dataset)}" if dataset else ""
 
 
 def protocol_line(report: Report) -> str:

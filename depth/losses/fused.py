@@ -71,6 +71,7 @@ class _Reprojection(torch.autograd.Function):
         seen: Tensor | None,
         weight: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
+        """Value and active mask; shapes as in `reprojection_loss`."""
         batch, number, _, scales, height, width = synthesized.shape
         still_noise = None
         if automask:

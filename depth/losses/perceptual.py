@@ -143,6 +143,7 @@ class _UnitDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, feature: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
+        """Weighted squared distance of unit vectors, a mean over the pixels: (B,C,h,w), the same, (C,) -> (B,)."""
         pixels = feature.shape[2] * feature.shape[3]
         inverse = _inverse_length(feature)
         unit = feature * inverse

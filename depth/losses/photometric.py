@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.types import WHOLE
+
 C1 = 0.01**2
 C2 = 0.03**2
 SSIM_SHARE = 0.85
-_ALL = 0.999  # of a mask around a warped place: but for rounding, all four pixels count
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def split_mask(warped: Tensor) -> tuple[Tensor, Tensor | None]:
         return warped, None
     mask = warped[:, :, 3].detach()
     least = -F.max_pool2d(-mask.flatten(0, 1), 3, 1, 1)
-    return warped[:, :, :3], ~(least.view(mask.shape) <= _ALL)  # a place that is NaN counts, so that the loss shows it
+    return warped[:, :, :3], ~(least.view(mask.shape) <= WHOLE)  # a place that is NaN counts, so that the loss shows it
 
 
 def _over_seen(errors: Tensor, seen: Tensor, average: bool) -> Tensor:

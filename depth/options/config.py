@@ -69,9 +69,8 @@ def config_from_dict(values: dict[str, Any]) -> Config:
         known = {f.name: f for f in fields(group.default_factory)}
         unknown = sorted(map(printable, set(given) - set(known)))
         check(not unknown, f"config: unknown option {group.name}.{', '.join(unknown)}")
-        given = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in (_OLDER.get(group.name, {}) | given).items()
-        }
+        given = _OLDER.get(group.name, {}) | given
+        given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         hints = get_type_hints(group.default_factory)
         for name, value in given.items():
             check(fits(value, hints[name]), f"config: {group.name}.{name} cannot be {shown(value)}")

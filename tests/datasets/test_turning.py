@@ -1,17 +1,18 @@
 """Cameras that are turned: what they show, how they move, which of their pixels count."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from datasets.core.augment import prepare
-from datasets.core.frames import FrameDataset, collate, draw_augmentation, draw_pitch
+from datasets.core.frames import NO_JITTER, FrameDataset, collate, draw_augmentation, draw_pitch
 from datasets.core.splits import FrameRef
 from datasets.core.turning import turn
 from datasets.kitti.layout import KittiRaw
 from depth.geometry import transform_from_axis_angle, warp
-from depth.types import Known
+from depth.types import Known, RawBatch
 from tests.kitti_layout import DRIVE, write_raw
 
 HEIGHT, WIDTH, FOCAL = 48, 64, 40.0
@@ -120,3 +121,16 @@ def test_training_samples_are_turned_and_those_of_a_validation_are_not(tmp_path)
     turned, plain = (prepare(batch, "cpu") for batch in batches)
     assert plain.known.counted is None and not turned.known.counted.all() and turned.known.counted.any()
     assert turned.known.sources_counted.shape == (2, 2, 64, 96)
+
+
+def test_a_mirrored_sample_is_turned_by_its_own_intrinsics():
+    """A turn up or down and a mirror change places, with a principal point that is nowhere near the middle."""
+    intrinsics = INTRINSICS + torch.tensor([[0, 0, 9.0], [0, 0, -4], [0, 0, 0]])
+    raw = RawBatch(
+        (255 * _seen(_rays()).repeat(2, 3, 1, 1, 1)).byte(), intrinsics, torch.eye(4).repeat(2, 1, 1),
+        torch.tensor([False, False]), torch.tensor([NO_JITTER] * 2), (-1, 1), ("a", "b"), pitch=PITCH,
+    )  # fmt: skip
+    plain, mirrored = prepare(raw, "cpu"), prepare(replace(raw, flip=torch.tensor([True, True])), "cpu")
+    assert torch.allclose(mirrored.target, plain.target.flip(-1), atol=1e-5)
+    assert torch.allclose(mirrored.sources, plain.sources.flip(-1), atol=1e-5)
+    assert (mirrored.known.counted != plain.known.counted.flip(-1)).float().mean() < 0.01  # at the very border

@@ -61,6 +61,7 @@ class Checkerboard(Edit):
     def apply_transform(
         self, input: Tensor, params: dict[str, Tensor], flags: dict, transform: Tensor | None = None
     ) -> Tensor:
+        """(B,C,H,W) with every other cell of a chessboard at 0; kornia calls it."""
         height, width = input.shape[-2:]
         rows = torch.arange(height, device=input.device)[:, None] // flags["block"]
         columns = torch.arange(width, device=input.device)[None, :] // flags["block"]
@@ -97,6 +98,7 @@ class DropBlocks(Edit):
     def apply_transform(
         self, input: Tensor, params: dict[str, Tensor], flags: dict, transform: Tensor | None = None
     ) -> Tensor:
+        """(B,C,H,W) with its dropped blocks at 0; kornia calls it."""
         height, width = input.shape[-2:]
         kept = params["kept"].to(input.device, non_blocking=True)
         # A block may be larger than the image, but need not be drawn beyond it.
