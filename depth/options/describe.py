@@ -29,7 +29,7 @@ def remarks(config: Config) -> list[str]:
         whose = whose.get(data.dataset, "the embedded world has its own")
         found.append(f"--split {data.split} is not used: {whose}")
     if data.pitch_jitter:
-        found.append(f"the cameras of a training sample are turned by up to {data.pitch_jitter:g} degrees")
+        found.append(f"training turns its cameras up or down by up to {data.pitch_jitter:g} degrees (--pitch_jitter)")
     tasks = config.tasks
     if tasks.labelled:
         of_depth = {"video": "video", "labels": "labels", "both": "video and labels"}[tasks.depth_from]

@@ -8,7 +8,7 @@ from depth.options.dejavu import DejaVuOptions
 from depth.options.describe import remarks, run_name
 from depth.options.network import NetworkOptions
 
-TURNED = "the cameras of a training sample are turned by up to 2.2 degrees"
+TURNED = "training turns its cameras up or down by up to 2.2 degrees"
 SAID = "DejaVu: the edit is spectral, C is the prediction of depth"
 
 
@@ -33,7 +33,7 @@ def test_a_run_is_called_after_what_is_trained(network, dejavu, name):
         (
             {"dataset": "kitti", "pitch_jitter": 5.0},
             {},
-            ["the cameras of a training sample are turned by up to 5 degrees"],
+            ["training turns its cameras up or down by up to 5 degrees"],
         ),
         ({"dataset": "synthetic", "split": "mine"}, {}, ["--split mine is not used", TURNED]),
         ({"dataset": "synthetic", "split": "splits/synthetic/train.txt"}, {}, [TURNED]),
