@@ -3,7 +3,7 @@
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo --part val
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo --share 0/2 --device cuda:0
-    python benchmarks/ablation.py --grid tasks --steps 243 --tasks semantics --dataset synthetic
+    python benchmarks/ablation.py --grid blocks --steps 243 --tasks semantics --dataset synthetic
 
 Depth from video is trained and measured on the embedded world, against its exact depth; tasks from labels on whatever
 labelled set is given.
@@ -27,7 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.cells.cell import last_checkpoint, settings_of, train_cell
+from benchmarks.cells.cell import last_checkpoint, settings_of, train_cell, trained_with
 from benchmarks.cells.dense_measure import DenseMeasure
 from benchmarks.cells.depth_measure import DepthMeasure
 from benchmarks.cells.grids import GRIDS, Cell
@@ -159,7 +159,7 @@ def load_result(plan: Plan, cell: Cell, config: Config, seed: int) -> dict[str, 
         result = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}): remove it") from None
-    if result.get("settings") != settings_of(config):
+    if not trained_with(result.get("settings", {}), config):
         raise UserError(f"{path} was made with other settings: choose another --out, or remove its folder")
     return result
 

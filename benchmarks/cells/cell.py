@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from depth.options.config import Config, resolved
+from depth.options.config import Config, config_from_dict, resolved
 from depth.runs.checkpoint import load_resumable
 from depth.runs.run_folder import read_run
 from depth.support.distributed import Process
@@ -25,7 +26,15 @@ def settings_of(config: Config) -> dict[str, Any]:
     return _without_machine(values)
 
 
-def _without_machine(values: dict[str, Any]) -> dict[str, Any]:
+def trained_with(recorded: Mapping[str, Any], config: Config) -> bool:
+    """Whether a record's settings are a config's: an option that is younger than the record counts as it was then."""
+    try:
+        return settings_of(config_from_dict(_without_machine(recorded))) == settings_of(config)
+    except UserError:  # options or values that are no longer known
+        return False
+
+
+def _without_machine(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         group: {name: value for name, value in options.items() if name not in _MACHINE}
         for group, options in values.items()
@@ -43,8 +52,7 @@ def train_cell(config: Config, folder: Path, process: Process) -> float | None:
     log = replace(config.log, log_dir=str(folder), model_name="run")
     begun = any((run / "checkpoints" / name).is_file() for name in ("last.pt", "previous.pt"))
     if begun:
-        found = _without_machine(read_run(run).get("config", {}))
-        if found != settings_of(config):
+        if not trained_with(read_run(run).get("config", {}), config):
             raise UserError(f"{run} was trained with other settings: choose another --out, or remove it")
         if last_checkpoint(run)[1] >= config.train.max_steps:
             return float("nan")

@@ -124,11 +124,12 @@ GRIDS: Mapping[str, tuple[Cell, ...]] = {
         # The paper's module, and the weights with which it was measured here before.
         Cell("published form", _dejavu(crm="auto", dejavu_weight=0.1, dejavu_lpips=0.1)),
     ),
-    # Where labels teach: the edit that fits classes, the other kind, a louder branch, and what the branch does without
-    # its say.
-    "tasks": (
+    # The edit whose module needs structure most: louder, and what the branch does without its say; band-stop beside it.
+    # For depth and for tasks from labels, where gamma 1 is what a cross-entropy can hear.
+    "blocks": (
         _plain(),
         Cell("blocks", _dejavu(edit="blocks")),
+        Cell("blocks, ten times gamma", _dejavu(edit="blocks", dejavu_weight=0.1)),
         Cell("blocks, gamma 1", _dejavu(edit="blocks", dejavu_weight=1.0)),
         Cell("bandstop", _dejavu()),
         Cell("blocks, no C", _dejavu(edit="blocks", dejavu_condition="none")),

@@ -38,9 +38,9 @@ def difference(
 ) -> dict[str, float | bool] | None:
     """Cell less baseline: mean and 95 % interval of the images' differences, averaged over seeds, and the spread.
 
-    The interval draws drives with all their images. Seeds are paired: only those that both have count. None without a
-    common seed or image. The interval knows nothing of what the seeds differ by: "spread" is the standard deviation of
-    their mean differences, "agree" whether these have one sign.
+    The interval draws seeds, and drives with all their images. Seeds are paired: only those that both have count. None
+    without a common seed or image. "spread" is the standard deviation of the seeds' mean differences, "agree" whether
+    these have one sign.
     """
     theirs = {result["seed"]: result for result in baseline}
     pairs = [(result, theirs[result["seed"]]) for result in results if result["seed"] in theirs]
@@ -59,7 +59,7 @@ def difference(
 
 
 _HEADING = (
-    "Difference to the baseline, mean over images [95 % interval, paired, drives drawn with all their images] ± "
+    "Difference to the baseline, mean over images [95 % interval, paired, seeds and whole drives drawn] ± "
     "standard deviation over seeds; bold where the interval leaves 0 out and all seeds have that sign:"
 )
 
@@ -164,7 +164,9 @@ def figure(path: Path, title: str, drawn: Mapping[str, str], cells: Sequence[Cel
             panel.plot(dots, [row] * len(dots), ".", color="0.2", markersize=3)
     panels[0].set_yticks(range(len(compared)), [cell.label for cell in compared], fontsize=8)
     panels[0].invert_yaxis()
-    drawing.suptitle(f"{title}: difference to the baseline, 95 % interval over drives, seeds as dots", fontsize=9)
+    drawing.suptitle(
+        f"{title}: difference to the baseline, 95 % interval over seeds and drives, seeds as dots", fontsize=9
+    )
     drawing.savefig(path, dpi=120)
     return True
 

@@ -128,7 +128,7 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
             title(first.dataset),
             f"split {first.split}, {len(first.names)} images; {len(baseline)} "
             f"{'pair' if len(baseline) == 1 else 'pairs'}, other less baseline on the same image; ± is the standard "
-            f"deviation over pairs; the interval draws {drawn}, and knows nothing of seeds",
+            f"deviation over pairs; the interval draws {f'pairs and {drawn}' if len(other) > 1 else drawn}",
             "",
             table(lines),
         ]

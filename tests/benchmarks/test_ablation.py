@@ -18,6 +18,7 @@ from benchmarks.cells.grids import GRIDS, Cell
 from benchmarks.cells.table import difference, headlines, markdown, seed_means
 from datasets.world.making import WorldSpec, ensure_world
 from depth.options.config import Config, resolved
+from depth.options.data import DataOptions
 from depth.runs.checkpoint import load_checkpoint
 from depth.training.trainer import Trainer
 from depth.types import UserError
@@ -33,7 +34,7 @@ def test_grids_are_sound():
             assert cell.against is None or cell.against in labels
             assert named.setdefault(cell.name, cell.config(Config())) == cell.config(Config())
             assert Path(cell.name).name == cell.name
-    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "tasks", "base", "encoders"}
+    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "blocks", "base", "encoders"}
 
 
 def results_of(values, seeds=None):
@@ -139,15 +140,15 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def small_grid(monkeypatch):
-    for name in ("controls", "tasks"):
+    for name in ("controls", "blocks"):
         monkeypatch.setitem(GRIDS, name, GRIDS[name][:2])
 
 
 def test_a_grid_of_tasks_is_measured_by_their_figures(world, small_grid, tmp_path, monkeypatch, capsys):
-    line = f"--grid tasks --seeds 1 --steps 1 --out {tmp_path} --data_path {world} --dataset synthetic --num_workers 0"
+    line = f"--grid blocks --seeds 1 --steps 1 --out {tmp_path} --data_path {world} --dataset synthetic --num_workers 0"
     line = f"{line} --device cpu --height 64 --width 96 --batch_size 2 --encoder_weights scratch".split()
     ablation.main([*line, "--tasks", "semantics", "normals"])
-    record = json.loads((tmp_path / "tasks_test.json").read_text())
+    record = json.loads((tmp_path / "blocks_test.json").read_text())
     cells, prior = record["cells"], record["constant_prior"]
     assert set(cells) == {"baseline", "blocks"}
     assert "semantics/miou" in prior and "normals/median_angle" in prior and 0 < prior["semantics/miou"][0] < 1
@@ -155,7 +156,7 @@ def test_a_grid_of_tasks_is_measured_by_their_figures(world, small_grid, tmp_pat
     assert cells["baseline"]["means"]["semantics/miou"] == [written["metrics"]["semantics"]["miou"]]
     (result,) = (json.loads(path.read_text()) for path in tmp_path.glob("cells/plain-seed0/result_test.json"))
     assert result["steps"] == 1 and len(result["per_image"]["semantics/miou"]) == len(result["per_image"]["name"]) == 4
-    assert (tmp_path / "tasks_test.png").is_file() == (importlib.util.find_spec("matplotlib") is not None)
+    assert (tmp_path / "blocks_test.png").is_file() == (importlib.util.find_spec("matplotlib") is not None)
 
     monkeypatch.setattr(one_cell, "train", lambda *_: pytest.fail("trained again"))
     ablation.main([*line, "--tasks", "semantics", "normals"])
@@ -189,6 +190,18 @@ def test_a_grid_is_run_kept_and_resumed(world, small_grid, tmp_path, monkeypatch
     assert (tmp_path / "controls_val.md").is_file()
     with pytest.raises(UserError, match="other settings"):
         ablation.main([*line, "--learning_rate", "0.5"])
+
+
+def test_an_option_younger_than_a_record_counts_as_it_was_then():
+    """--pitch_jitter came later: what was trained before turned no camera, whatever today's default is."""
+    stereo = Config(data=DataOptions(dataset="synthetic", frame_ids=(0,), use_stereo=True))
+    video = Config(data=DataOptions(dataset="synthetic"))
+    for config, same in ((stereo, True), (video, False)):
+        settings = one_cell.settings_of(config)
+        assert one_cell.trained_with(settings, config)
+        del settings["data"]["pitch_jitter"]
+        assert one_cell.trained_with(settings, config) == same
+        assert not one_cell.trained_with(settings | {"train": settings["train"] | {"no_such": 1}}, config)
 
 
 def test_an_interrupted_run_goes_on(world, tmp_path, monkeypatch):

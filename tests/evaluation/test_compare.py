@@ -31,12 +31,12 @@ def test_two_pairs_by_hand(tmp_path):
     baseline = [_write(tmp_path / "p0", (0.1, 0.2, 0.3)), _write(tmp_path / "p1", (0.2, 0.3, 0.4))]
     other = [_write(tmp_path / "d0", (0.09, 0.19, 0.29)), _write(tmp_path / "d1", (0.18, 0.28, 0.42))]
     text = compare(*([read_evaluation(place) for place in side] for side in (baseline, other)))
-    assert "split eigen, 3 images; 2 pairs" in text and "drives with all their images (2)" in text
+    assert "split eigen, 3 images; 2 pairs" in text and "draws pairs and drives with all their images (2)" in text
     assert _cells(text, "baseline")[:2] == ["0.2500 ± 0.0707", "2.5000 ± 0.7071"]
     assert _cells(text, "difference")[:2] == ["-0.0083 ± 0.0024", "-0.0833 ± 0.0236"]
-    # Mean over pairs by image: -0.015, -0.015, 0.005. Drawn are a (twice -0.015) and b (0.005), from a to b alone.
+    # Drawn are pairs, and a (-0.01 or -0.02) and b (-0.01 or 0.02): at the ends, the second pair alone, on a or on b.
     low, high = map(float, re.findall(r"[-+][\d.]+", _cells(text, "95 % interval")[0]))
-    assert (low, high) == (-0.015, 0.005)
+    assert (low, high) == (-0.02, 0.02)
     assert _cells(text, "0 outside")[0] == "no"
 
 
