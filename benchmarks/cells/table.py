@@ -38,9 +38,9 @@ def difference(
 ) -> dict[str, float | bool] | None:
     """Cell less baseline: mean and 95 % interval of the images' differences, averaged over seeds, and the spread.
 
-    The interval draws seeds, and drives with all their images. Seeds are paired: only those that both have count. None
-    without a common seed or image. "spread" is the standard deviation of the seeds' mean differences, "agree" whether
-    these have one sign.
+    The interval is over seeds, and over drives with all their images. Seeds are paired: only those that both have
+    count. None without a common seed or image. "spread" is the standard deviation of the seeds' mean differences,
+    "agree" whether these have one sign.
     """
     theirs = {result["seed"]: result for result in baseline}
     pairs = [(result, theirs[result["seed"]]) for result in results if result["seed"] in theirs]
@@ -59,7 +59,7 @@ def difference(
 
 
 _HEADING = (
-    "Difference to the baseline, mean over images [95 % interval, paired, seeds and whole drives drawn] ± "
+    "Difference to the baseline, mean over images [95 % interval, paired, over seeds and whole drives] ± "
     "standard deviation over seeds; bold where the interval leaves 0 out and all seeds have that sign:"
 )
 

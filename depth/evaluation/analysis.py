@@ -5,12 +5,14 @@ Pure functions on single images and lists of per-image numbers; definitions and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
+from scipy.stats import t as student_t
 from torch import Tensor
 
 EDGE = 0.1  # least bend of the inverse depth over a pixel, relative to the nearest of its three pixels
@@ -147,30 +149,25 @@ def term_gradients(
     return found
 
 
-def bootstrap_interval(differences: np.ndarray, groups: Sequence[str] | None = None) -> tuple[float, float]:
-    """95 % percentile interval of the mean of paired differences (S,M), by drawing with replacement.
+def bootstrap_interval(
+    differences: np.ndarray,
+    groups: Sequence[str] | None = None,
+) -> tuple[float, float]:
+    """95 % percentile interval of the mean of per-image differences (M,), by drawing with replacement.
 
-    Differences are of two models on the same image, in S pairs of runs, say seeds, on the same M images. Drawn are both
-    the pairs and the images or, with `groups`, the name of each image's group, whole groups: frames of one drive show
-    the same street, and an interval that takes them for independent is too narrow. Drawing rows and columns apart errs
-    on the wide side (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007), but of two or three pairs no
-    drawing makes many: then the interval is too narrow for what seeds do. Of a single pair it is over images alone.
-    Raises ValueError for an empty array, or names that are not one an image.
+    Paired: the differences are of two models on the same image. What is drawn is images or, with `groups`, the name of
+    each image's group, whole groups: frames of one drive show the same street, and an interval that takes them for
+    independent is too narrow. Raises ValueError for an empty list, or names that are not one an image.
     """
-    if differences.ndim != 2 or not differences.size or (groups is not None and len(groups) != differences.shape[1]):
-        raise ValueError(f"bootstrap_interval takes (S,M) differences and M groups, got {differences.shape}")
-    pairs, images = differences.shape
-    _, member = np.unique(np.arange(images) if groups is None else groups, return_inverse=True)
-    sums = np.stack([np.bincount(member, row) for row in differences])
-    counts = np.bincount(member)
+    if differences.ndim != 1 or not differences.size or (groups is not None and len(groups) != differences.size):
+        raise ValueError(f"bootstrap_interval takes (M,) differences and M groups, got {differences.shape}")
+    _, member = np.unique(np.arange(differences.size) if groups is None else groups, return_inverse=True)
+    sums, counts = np.bincount(member, differences), np.bincount(member)
     generator = np.random.default_rng(0)
     means = []
     for _ in range(_DRAWS // 1000):
-        drawn = generator.integers(0, counts.size, (1000, counts.size))
-        # (pairs, 1000): every pair's mean over the drawn groups
-        each = sums[:, drawn].sum(2) / counts[drawn].sum(1)
-        chosen = generator.integers(0, pairs, (1000, pairs))
-        means.append(each[chosen, np.arange(1000)[:, None]].mean(1))
+        drawn = generator.integers(0, sums.size, (1000, sums.size))
+        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
 
@@ -195,9 +192,14 @@ class PairedDifference:
 def paired_difference(differences: np.ndarray, groups: Sequence[str] | None) -> PairedDifference:
     """Summary of differences (S,M) of S pairs of runs, say seeds, on the same M images.
 
-    `groups` is as in `bootstrap_interval`. Raises ValueError for empty arrays.
+    The interval's arms are the root of the summed squares of two: `bootstrap_interval`'s, of the images' differences
+    averaged over the pairs, with `groups` as there; and Student's t's of the pairs' means, since no drawing makes many
+    of a few pairs. What images and pairs do only together is counted in both, so it errs on the wide side. Raises
+    ValueError for empty arrays.
     """
-    low, high = bootstrap_interval(differences, groups)
+    low, high = bootstrap_interval(differences.mean(0), groups)
     pairs = differences.mean(1)
     mean, spread = mean_and_spread(pairs)
+    of_pairs = 0.0 if pairs.size == 1 else float(student_t.ppf(0.975, pairs.size - 1)) * spread / math.sqrt(pairs.size)
+    low, high = mean - math.hypot(mean - low, of_pairs), mean + math.hypot(high - mean, of_pairs)
     return PairedDifference(mean, low, high, spread, bool((pairs > 0).all() or (pairs < 0).all()))

@@ -123,12 +123,13 @@ def compare(baseline: list[Evaluation], other: list[Evaluation]) -> str:
     if "/" not in first.metrics[0]:  # few and short: a column each
         lines = list(zip(*lines, strict=True))
     drawn = f"drives with all their images ({count})" if count > 1 else "images, for there is one drive: too narrow"
+    of_pairs = ", and takes Student's t of the pairs" if len(other) > 1 else ""
     return "\n".join(
         [
             title(first.dataset),
             f"split {first.split}, {len(first.names)} images; {len(baseline)} "
             f"{'pair' if len(baseline) == 1 else 'pairs'}, other less baseline on the same image; ± is the standard "
-            f"deviation over pairs; the interval draws {f'pairs and {drawn}' if len(other) > 1 else drawn}",
+            f"deviation over pairs; the interval draws {drawn}{of_pairs}",
             "",
             table(lines),
         ]

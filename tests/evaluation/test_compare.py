@@ -31,12 +31,14 @@ def test_two_pairs_by_hand(tmp_path):
     baseline = [_write(tmp_path / "p0", (0.1, 0.2, 0.3)), _write(tmp_path / "p1", (0.2, 0.3, 0.4))]
     other = [_write(tmp_path / "d0", (0.09, 0.19, 0.29)), _write(tmp_path / "d1", (0.18, 0.28, 0.42))]
     text = compare(*([read_evaluation(place) for place in side] for side in (baseline, other)))
-    assert "split eigen, 3 images; 2 pairs" in text and "draws pairs and drives with all their images (2)" in text
+    assert "split eigen, 3 images; 2 pairs" in text and "draws drives with all their images (2), and takes S" in text
     assert _cells(text, "baseline")[:2] == ["0.2500 ± 0.0707", "2.5000 ± 0.7071"]
     assert _cells(text, "difference")[:2] == ["-0.0083 ± 0.0024", "-0.0833 ± 0.0236"]
-    # Drawn are pairs, and a (-0.01 or -0.02) and b (-0.01 or 0.02): at the ends, the second pair alone, on a or on b.
+    # Mean over pairs by image: -0.015, -0.015, 0.005. Drawn are a (twice -0.015) and b (0.005), from a to b alone: arms
+    # of 0.00667 and 0.01333. The pairs' means, -0.01 and -0.00667, give t(1) = 12.706 times their standard error of
+    # 0.001667, 0.02118. Together: sqrt(0.00667^2 + 0.02118^2) = 0.0222 and sqrt(0.01333^2 + 0.02118^2) = 0.0250.
     low, high = map(float, re.findall(r"[-+][\d.]+", _cells(text, "95 % interval")[0]))
-    assert (low, high) == (-0.02, 0.02)
+    assert (low, high) == (-0.0305, 0.0167)
     assert _cells(text, "0 outside")[0] == "no"
 
 
