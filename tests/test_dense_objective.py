@@ -124,13 +124,6 @@ def test_outputs_have_their_sizes():
         net(torch.rand(1, 3, 60, 96))
 
 
-def test_auto_edit_follows_the_tasks():
-    for tasks, edit in ((("semantics",), "spatial"), (("panoptic",), "spatial"), (("normals",), "spectral")):
-        assert dense_config(tasks).dejavu.edit == edit
-    assert dense_config(ALL, dejavu_tasks=("normals",)).dejavu.edit == "spectral"
-    assert len(CLASSES.names) == 3
-
-
 @pytest.mark.parametrize(("shared", "normed"), [(False, {"normals", "panoptic"}), (True, {"shared"})])
 def test_decoders_that_learn_by_an_l1_have_norms(shared, normed):
     """See tests/networks/test_task_decoder.py for what becomes of it without."""

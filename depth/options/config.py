@@ -114,7 +114,6 @@ _LABELLED: dict[str, dict[str, Any]] = {
     "train": {"batch_size": 8, "num_epochs": 60, "learning_rate": 3e-4, "lr_schedule": "poly"},
     "tasks": {"depth_loss": "l1"},
 }
-_SPATIAL = {"semantics", "panoptic"}  # the tasks that blocks suit better than bands, by the paper's findings
 
 
 # Godard et al., ICCV 2019. With stereo their unit is a baseline of 0.1; KITTI's is 0.54 m, so metres are 5.4 times it.
@@ -154,9 +153,6 @@ def resolved(config: Config) -> Config:
         weight = 10.0 if config.tasks.depth_loss == "log" else 1.0  # logarithms are smaller than metres
         config = replace(config, tasks=replace(config.tasks, depth_weight=weight))
     config = _with_pitch_jitter(config)
-    if config.dejavu.edit == "auto":
-        edit = "spatial" if _SPATIAL & set(config.tasks.conditions) else "spectral"
-        config = replace(config, dejavu=replace(config.dejavu, edit=edit))
     depth_range = WORLD_DEPTH_RANGE if config.data.dataset == "synthetic" else MONO_DEPTH_RANGE
     depth_range = STEREO_DEPTH_RANGE if config.metres_from else depth_range
     if "depth" in config.tasks.labelled:

@@ -12,7 +12,7 @@ from depth.dejavu.edits import EDITS
 from depth.options.fields import Integer, Number, Text, check
 from depth.support.parts import settings_of
 
-EditName = Literal["auto", *EDITS]  # its choices are the table's
+EditName = Literal[*EDITS]  # its choices are the table's
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,9 @@ class DejaVuOptions:
 
     dejavu: bool = False
     """Trains with the regeneration branch."""
-    edit: EditName = "auto"
-    """What is removed from the frame. auto, after the paper's findings, is spatial where the module sees semantics or
-    panoptic, else spectral. spectral is bandstop, spatial is blocks; low, middle and high are the ablation's bands;
-    none is the control without redaction."""
+    edit: EditName = "spatial"
+    """What is removed from the frame. spatial is blocks; spectral, the paper's choice for depth and normals, is
+    bandstop; low, middle and high are the ablation's bands; none is the control without redaction."""
     edit_keep: float = 0.5
     """pixels: share of the pixels that stays."""
     edit_block: Integer = None
@@ -123,8 +122,7 @@ class DejaVuOptions:
         asked = {name.removeprefix("edit_") for name in changed if name.startswith("edit_")}
         asked -= {"band"} if self.dejavu_attention else set()
         if asked:
-            edits = ("spectral", "spatial") if self.edit == "auto" else (self.edit,)
-            asked -= set().union(*(settings_of(EDITS, edit, "edit") for edit in edits))
+            asked -= settings_of(EDITS, self.edit, "edit")
         idle = " --".join(f"edit_{name}" for name in sorted(asked))
         check(not idle, f"--{idle} has no effect with --edit {self.edit}: leave it out, or choose another edit")
         of_text = " --".join(name for name in ("text_model", "text_weights") if name in changed)

@@ -78,7 +78,7 @@ def test_flags_offer_what_there_is():
     """Some names stand in the options too, for the help text."""
     offered = {
         (NetworkOptions, "depth_net"): DEPTH_NETS,
-        (DejaVuOptions, "edit"): {"auto", *EDITS},
+        (DejaVuOptions, "edit"): set(EDITS),
         (DejaVuOptions, "crm"): {"auto", *CRMS},
         (DejaVuOptions, "dejavu_condition"): CONDITIONS,
         (DejaVuOptions, "lpips_net"): TRUNKS,

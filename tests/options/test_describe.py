@@ -9,7 +9,7 @@ from depth.options.describe import remarks, run_name
 from depth.options.network import NetworkOptions
 
 TURNED = "training turns its cameras up or down by up to 2.2 degrees"
-SAID = "DejaVu: the edit is spectral, C is the prediction of depth"
+SAID = "DejaVu: the edit is spatial, C is the prediction of depth"
 
 
 @pytest.mark.parametrize(

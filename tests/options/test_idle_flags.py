@@ -23,7 +23,7 @@ def test_branch_options_without_the_branch_are_refused(line):
     [
         ("--dejavu --edit spectral --edit_drop 0.3", "--edit_drop has no effect with --edit spectral"),
         ("--dejavu --edit high --edit_band 0.1 0.2", "--edit_band has no effect with --edit high"),
-        ("--dejavu --edit_keep 0.3 --edit_cutoff 0.1", "--edit_cutoff --edit_keep has no effect with --edit auto"),
+        ("--dejavu --edit_keep 0.3 --edit_cutoff 0.1", "--edit_cutoff --edit_keep has no effect with --edit spatial"),
         ("--dejavu --text_model RN50", "--text_model without --dejavu_text"),
         ("--tasks semantics --dejavu_tasks semantics", "--dejavu_tasks without --dejavu"),
         ("--dejavu --dejavu_classes probabilities", "--dejavu_classes without semantics"),
@@ -39,7 +39,7 @@ def test_options_that_nothing_reads_beside_the_others_are_refused(line, idle):
 @pytest.mark.parametrize(
     "line",
     [
-        "--edit blocks --edit_drop 0.3 --edit_block 8", "--edit pixels --edit_keep 0.3", "--edit_band 0.1 0.2",
+        "--edit blocks --edit_drop 0.3 --edit_block 8", "--edit pixels --edit_keep 0.3", "--edit spectral --edit_band 0.1 0.2",
         "--edit highpass --edit_cutoff 0.1", "--edit none --edit_band 0.1 0.2 --dejavu_attention",
         "--text_weights random --dejavu_text 0.1", "--pose_scale speed --speed_weight 1", "--edit_drop 0.3",
     ],

@@ -98,8 +98,7 @@ class PageModel:
         """The training's edit and its settings, with which the page begins; the defaults without DejaVu."""
         options = DejaVuOptions() if self.config is None else self.config.dejavu
         found = {name: getattr(options, f"edit_{name}") for name in _SETTINGS}
-        edit = options.edit if options.edit in EDITS else "spectral"
-        return found | {"edit": edit, "block": found["block"] or default_block(self.width)}
+        return found | {"edit": options.edit, "block": found["block"] or default_block(self.width)}
 
     def dejavu(self, picture: np.ndarray, edit: str, settings: dict[str, Any]) -> dict[str, np.ndarray]:
         """Redacted, regenerated, their difference to the picture, and what the module is told, uint8 (h,w,3) RGB.
