@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from depth.networks.dense_net import DepthPart
-from tests.dense_samples import ALL, CLASSES, dense_config, dense_objective, labelled_batch
+from tests.dense_samples import ALL, dense_objective, labelled_batch
 
 BRANCH = {"dejavu": True, "lpips_net": "squeeze", "crm": "forward"}  # which sends a gradient from the first step on
 IMAGE_TERMS = ("regeneration_mse", "regeneration_lpips")

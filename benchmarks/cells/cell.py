@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from depth.options.config import Config, config_from_dict, resolved
+from depth.options.dejavu import DejaVuOptions
 from depth.runs.checkpoint import load_resumable
 from depth.runs.run_folder import read_run
 from depth.support.distributed import Process
@@ -21,7 +22,12 @@ _MACHINE = ("data_path", "cache_dir", "cache", "num_workers", "device", "log")
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """What decides a result, as plain values: the resolved config without what belongs to the machine."""
+    """What decides a result, as plain values: the resolved config without what belongs to the machine.
+
+    Without the branch its options are the defaults, whatever these were when a run was made.
+    """
+    if not (config.dejavu.dejavu or config.dejavu.dejavu_attention):
+        config = replace(config, dejavu=DejaVuOptions())
     values = json.loads(json.dumps(resolved(config).to_dict()))
     return _without_machine(values)
 

@@ -202,6 +202,11 @@ def test_an_option_younger_than_a_record_counts_as_it_was_then():
         del settings["data"]["pitch_jitter"]
         assert one_cell.trained_with(settings, config) == same
         assert not one_cell.trained_with(settings | {"train": settings["train"] | {"no_such": 1}}, config)
+    # Without the branch its edit decides nothing.
+    settings = one_cell.settings_of(stereo)
+    settings["dejavu"]["edit"] = "bandstop"
+    assert one_cell.trained_with(settings, stereo)
+    assert not one_cell.trained_with(settings | {"dejavu": settings["dejavu"] | {"dejavu": True}}, stereo)
 
 
 def test_an_interrupted_run_goes_on(world, tmp_path, monkeypatch):

@@ -39,7 +39,8 @@ def test_options_that_nothing_reads_beside_the_others_are_refused(line, idle):
 @pytest.mark.parametrize(
     "line",
     [
-        "--edit blocks --edit_drop 0.3 --edit_block 8", "--edit pixels --edit_keep 0.3", "--edit spectral --edit_band 0.1 0.2",
+        "--edit blocks --edit_drop 0.3 --edit_block 8", "--edit pixels --edit_keep 0.3",
+        "--edit spectral --edit_band 0.1 0.2",
         "--edit highpass --edit_cutoff 0.1", "--edit none --edit_band 0.1 0.2 --dejavu_attention",
         "--text_weights random --dejavu_text 0.1", "--pose_scale speed --speed_weight 1", "--edit_drop 0.3",
     ],
