@@ -1,7 +1,7 @@
 """Makes the pictures of docs/images: every edit on a frame of the embedded world, and what a trained run regenerates.
 
     python docs/make_gallery.py                    # edits.png
-    python docs/make_gallery.py --run runs/NAME    # and regeneration.png, with the run's own last checkpoint
+    python docs/make_gallery.py --run runs/NAME    # and regeneration_EDIT.png, with the run's own last checkpoint
 
 Run it from the checkout's root. The same frame and seed give the same pictures.
 """
@@ -67,7 +67,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "edits.png", edits_sheet(_frames(options, options.height, options.width, options.frames[:1]).target))
     if options.run:
-        _write(out / "regeneration.png", regeneration_sheet(options, Path(options.run)))
+        edit, sheet = regeneration_sheet(options, Path(options.run))
+        _write(out / f"regeneration_{edit}.png", sheet)
 
 
 def edits_sheet(image: Tensor) -> np.ndarray:
@@ -86,8 +87,11 @@ def edits_sheet(image: Tensor) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def regeneration_sheet(options: Options, folder: Path) -> np.ndarray:
-    """A row per frame: target, redacted, regenerated, disparity. Raises UserError for a run without DejaVu."""
+def regeneration_sheet(options: Options, folder: Path) -> tuple[str, np.ndarray]:
+    """The run's edit, and a row per frame: target, redacted, regenerated, disparity.
+
+    Raises UserError for a run without DejaVu.
+    """
     path, state = load_resumable(folder)
     config = resolved(config_from_dict(state["config"]))
     if not config.dejavu.dejavu:
@@ -108,7 +112,7 @@ def regeneration_sheet(options: Options, folder: Path) -> np.ndarray:
             "disparity": colour_map(disparity[i, 0]).permute(1, 2, 0).numpy()[..., ::-1],
         }
         rows.append(np.concatenate([_tile(name, picture) for name, picture in pictures.items()], 1))
-    return np.concatenate(rows)
+    return config.dejavu.edit, np.concatenate(rows)
 
 
 def _frames(options: Options, height: int, width: int, indices: tuple[int, ...]) -> FrameBatch:
