@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 from torch import Tensor
 
 EDGE = 0.1  # least bend of the inverse depth over a pixel, relative to the nearest of its three pixels
@@ -200,6 +200,6 @@ def paired_difference(differences: np.ndarray, groups: Sequence[str] | None) -> 
     low, high = bootstrap_interval(differences.mean(0), groups)
     pairs = differences.mean(1)
     mean, spread = mean_and_spread(pairs)
-    of_pairs = 0.0 if pairs.size == 1 else float(student_t.ppf(0.975, pairs.size - 1)) * spread / math.sqrt(pairs.size)
+    of_pairs = 0.0 if pairs.size == 1 else float(stdtrit(pairs.size - 1, 0.975)) * spread / math.sqrt(pairs.size)
     low, high = mean - math.hypot(mean - low, of_pairs), mean + math.hypot(high - mean, of_pairs)
     return PairedDifference(mean, low, high, spread, bool((pairs > 0).all() or (pairs < 0).all()))
