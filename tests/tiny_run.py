@@ -20,15 +20,15 @@ def save_run(
     use_stereo: bool = False,
     attention: bool = False,
     dejavu: bool = False,
+    edit: str = DejaVuOptions.edit,
     encoder: str | None = None,
 ) -> Path:
     """Writes folder/checkpoints/last.pt and returns the folder."""
     torch.manual_seed(0)
     data = DataOptions(dataset="synthetic", height=HEIGHT, width=WIDTH, use_stereo=use_stereo)
     network = NetworkOptions(depth_net=depth_net, encoder=encoder, encoder_weights="scratch")
-    config = resolved(
-        Config(data=data, network=network, dejavu=DejaVuOptions(dejavu=dejavu, dejavu_attention=attention))
-    )
+    branch = DejaVuOptions(dejavu=dejavu, dejavu_attention=attention, edit=edit)
+    config = resolved(Config(data=data, network=network, dejavu=branch))
     objective = build_objective(config)
     # Fresh batch norms have statistics that no network keeps: an export that forgot them would not show.
     generator = torch.Generator().manual_seed(1)

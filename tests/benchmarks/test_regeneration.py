@@ -20,7 +20,7 @@ def world(tmp_path_factory):
 
 def test_a_module_that_begins_adds_nothing(tmp_path, world):
     """So errors are the edit's, means over all frames, also where the last batch is a part of one."""
-    home = save_run(tmp_path / "run", dejavu=True)
+    home = save_run(tmp_path / "run", dejavu=True, edit="spectral")
     row = measure_run(home, Options(runs=(str(home),), data_path=str(world)))
     images = [
         resize_image(read_image(file), HEIGHT, WIDTH) for file in sorted(world.rglob("*_0003_sync/image_02/data/*"))
