@@ -3,7 +3,7 @@
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo --part val
     python benchmarks/ablation.py --grid edits --seeds 3 --steps 2000 --use_stereo --share 0/2 --device cuda:0
-    python benchmarks/ablation.py --grid blocks --steps 243 --tasks semantics --dataset synthetic
+    python benchmarks/ablation.py --grid controls --steps 243 --tasks semantics --dataset synthetic
 
 Depth from video is trained and measured on the embedded world, against its exact depth; tasks from labels on whatever
 labelled set is given.

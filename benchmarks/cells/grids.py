@@ -38,8 +38,8 @@ class Cell:
 
 
 def _dejavu(**options: Any) -> Changes:
-    """The branch with the edit of its default, under one name in all grids."""
-    return {"dejavu": {"dejavu": True, "edit": "bandstop", **options}}
+    """The branch with its default edit, blocks, which has one name in all grids."""
+    return {"dejavu": {"dejavu": True, "edit": "blocks", **options}}
 
 
 def _plain() -> Cell:
@@ -104,7 +104,7 @@ GRIDS: Mapping[str, tuple[Cell, ...]] = {
     "bands": (
         _plain(),
         Cell("low", _dejavu(edit="low")),
-        Cell("middle", _dejavu()),  # bandstop's default
+        Cell("middle", _dejavu(edit="bandstop")),
         Cell("high", _dejavu(edit="high")),
     ),
     "crm": _crm(),
@@ -114,27 +114,19 @@ GRIDS: Mapping[str, tuple[Cell, ...]] = {
         *(Cell(f"gamma 1, beta {weight:g}", _dejavu(dejavu_weight=1.0, dejavu_lpips=weight)) for weight in (0.0, 1.0)),
     ),
     "extensions": _extensions(),
+    # Louder, the other edit and the paper's form; and what the branch does without its say.
     "controls": (
         _plain(),
         Cell("DejaVu", _dejavu()),
+        Cell("ten times gamma", _dejavu(dejavu_weight=0.1)),
+        Cell("gamma 1", _dejavu(dejavu_weight=1.0)),  # what a cross-entropy can hear
         Cell("no C", _dejavu(dejavu_condition="none")),
         Cell("detached C", _dejavu(dejavu_condition="detached")),
         Cell("no redaction", _dejavu(edit="none")),
-        Cell("ten times gamma", _dejavu(dejavu_weight=0.1)),
+        Cell("bandstop", _dejavu(edit="bandstop")),
+        Cell("bandstop, ten times gamma", _dejavu(edit="bandstop", dejavu_weight=0.1)),
         # The paper's module, and the weights with which it was measured here before.
-        Cell("published form", _dejavu(crm="auto", dejavu_weight=0.1, dejavu_lpips=0.1)),
-    ),
-    # The edit whose module needs structure most: louder, and what the branch does without its say; band-stop beside it.
-    # For depth and for tasks from labels, where gamma 1 is what a cross-entropy can hear.
-    "blocks": (
-        _plain(),
-        Cell("blocks", _dejavu(edit="blocks")),
-        Cell("blocks, ten times gamma", _dejavu(edit="blocks", dejavu_weight=0.1)),
-        Cell("blocks, gamma 1", _dejavu(edit="blocks", dejavu_weight=1.0)),
-        Cell("bandstop", _dejavu()),
-        Cell("blocks, no C", _dejavu(edit="blocks", dejavu_condition="none")),
-        Cell("blocks, detached C", _dejavu(edit="blocks", dejavu_condition="detached")),
-        Cell("no redaction", _dejavu(edit="none")),
+        Cell("published form", _dejavu(edit="bandstop", crm="auto", dejavu_weight=0.1, dejavu_lpips=0.1)),
     ),
     "base": _base(),
     "encoders": _encoders(),

@@ -34,7 +34,7 @@ def test_grids_are_sound():
             assert cell.against is None or cell.against in labels
             assert named.setdefault(cell.name, cell.config(Config())) == cell.config(Config())
             assert Path(cell.name).name == cell.name
-    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "blocks", "base", "encoders"}
+    assert set(GRIDS) == {"edits", "bands", "crm", "weights", "extensions", "controls", "base", "encoders"}
 
 
 def results_of(values, seeds=None):
@@ -140,23 +140,24 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def small_grid(monkeypatch):
-    for name in ("controls", "blocks"):
-        monkeypatch.setitem(GRIDS, name, GRIDS[name][:2])
+    monkeypatch.setitem(GRIDS, "controls", GRIDS["controls"][:2])
 
 
 def test_a_grid_of_tasks_is_measured_by_their_figures(world, small_grid, tmp_path, monkeypatch, capsys):
-    line = f"--grid blocks --seeds 1 --steps 1 --out {tmp_path} --data_path {world} --dataset synthetic --num_workers 0"
+    line = (
+        f"--grid controls --seeds 1 --steps 1 --out {tmp_path} --data_path {world} --dataset synthetic --num_workers 0"
+    )
     line = f"{line} --device cpu --height 64 --width 96 --batch_size 2 --encoder_weights scratch".split()
     ablation.main([*line, "--tasks", "semantics", "normals"])
-    record = json.loads((tmp_path / "blocks_test.json").read_text())
+    record = json.loads((tmp_path / "controls_test.json").read_text())
     cells, prior = record["cells"], record["constant_prior"]
-    assert set(cells) == {"baseline", "blocks"}
+    assert set(cells) == {"baseline", "DejaVu"}
     assert "semantics/miou" in prior and "normals/median_angle" in prior and 0 < prior["semantics/miou"][0] < 1
     written = json.loads((tmp_path / "cells" / "plain-seed0" / "dense_test" / "metrics.json").read_text())
     assert cells["baseline"]["means"]["semantics/miou"] == [written["metrics"]["semantics"]["miou"]]
     (result,) = (json.loads(path.read_text()) for path in tmp_path.glob("cells/plain-seed0/result_test.json"))
     assert result["steps"] == 1 and len(result["per_image"]["semantics/miou"]) == len(result["per_image"]["name"]) == 4
-    assert (tmp_path / "blocks_test.png").is_file() == (importlib.util.find_spec("matplotlib") is not None)
+    assert (tmp_path / "controls_test.png").is_file() == (importlib.util.find_spec("matplotlib") is not None)
 
     monkeypatch.setattr(one_cell, "train", lambda *_: pytest.fail("trained again"))
     ablation.main([*line, "--tasks", "semantics", "normals"])
