@@ -11,7 +11,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(RUN) train.py --dataset synthetic --use_stereo --dejavu --edit spectral --num_epochs 4
+	$(RUN) train.py --preset demo
 	@echo "pictures: runs/<newest>/pictures; TensorBoard: $(VENV)/bin/tensorboard --logdir runs, then http://localhost:6006"
 	$(RUN) evaluate_depth.py --eval_split synthetic --eval_mono
 

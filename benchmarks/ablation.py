@@ -27,7 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.cells.cell import last_checkpoint, settings_of, train_cell, trained_with
+from benchmarks.cells.cell import last_checkpoint, plain_settings, settings_of, train_cell, trained_with
 from benchmarks.cells.dense_measure import DenseMeasure
 from benchmarks.cells.depth_measure import DepthMeasure
 from benchmarks.cells.grids import GRIDS, Cell
@@ -199,7 +199,7 @@ def _record(
         "command": "python benchmarks/ablation.py " + " ".join(sys.argv[1:]),
         "plan": asdict(plan) | {"out": str(plan.out)},
         "versions": versions(),
-        "common": settings_of(common),
+        "common": plain_settings(common),
         "cells": {},
     }
     for cell in plan.cells:

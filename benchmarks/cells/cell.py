@@ -26,10 +26,15 @@ def settings_of(config: Config) -> dict[str, Any]:
 
     Without the branch its options are the defaults, whatever these were when a run was made.
     """
-    if not (config.dejavu.dejavu or config.dejavu.dejavu_attention):
-        config = replace(config, dejavu=DejaVuOptions())
-    values = json.loads(json.dumps(resolved(config).to_dict()))
-    return _without_machine(values)
+    if not config.dejavu.dejavu:
+        read = config.dejavu if config.dejavu.dejavu_attention else DejaVuOptions()
+        config = replace(config, dejavu=replace(read, edit=DejaVuOptions.edit))
+    return plain_settings(config)
+
+
+def plain_settings(config: Config) -> dict[str, Any]:
+    """As `settings_of`, with the branch's options as they are."""
+    return _without_machine(json.loads(json.dumps(resolved(config).to_dict())))
 
 
 def trained_with(recorded: Mapping[str, Any], config: Config) -> bool:

@@ -47,7 +47,8 @@ class DejaVuOptions:
     """What the module sees of the semantics: decided, the likeliest class alone, with the gradient of the
     probabilities; or, as published, the probabilities, in which the image's brightness can be hidden."""
     dejavu_weight: float = 0.01
-    """gamma, the weight of the whole branch. At ten times as much the image's texture is written into the disparity."""
+    """gamma, the weight of the whole branch. With blocks at a hundred times as much, with bandstop at ten times, the
+    image's texture is written into the disparity."""
     dejavu_warmup: Number = None
     """Epochs in which the module learns alone, on a disparity without gradient. Default: an eighth of --num_epochs;
     0 with the paper's modules and residual."""

@@ -27,7 +27,7 @@ PRESETS: Mapping[str, Config] = {
     "small_gpu": Config(data=DataOptions(height=192, width=640), train=TrainOptions(batch_size=4)),
     "demo": Config(
         data=DataOptions(dataset="synthetic", use_stereo=True),
-        dejavu=DejaVuOptions(dejavu=True),
+        dejavu=DejaVuOptions(dejavu=True, edit="spectral"),
         train=TrainOptions(num_epochs=4),
     ),
     # Labels. Sizes, windows and lengths are the usual ones: 40,000 steps of batch 8 on Cityscapes (mmsegmentation) and

@@ -19,6 +19,7 @@ from benchmarks.cells.table import difference, headlines, markdown, seed_means
 from datasets.world.making import WorldSpec, ensure_world
 from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
+from depth.options.dejavu import DejaVuOptions
 from depth.runs.checkpoint import load_checkpoint
 from depth.training.trainer import Trainer
 from depth.types import UserError
@@ -208,6 +209,13 @@ def test_an_option_younger_than_a_record_counts_as_it_was_then():
     settings["dejavu"]["edit"] = "bandstop"
     assert one_cell.trained_with(settings, stereo)
     assert not one_cell.trained_with(settings | {"dejavu": settings["dejavu"] | {"dejavu": True}}, stereo)
+    # Nor where the attention, which reads the other options, is there alone.
+    alone = replace(stereo, dejavu=DejaVuOptions(dejavu_attention=True))
+    settings = one_cell.plain_settings(alone)
+    settings["dejavu"]["edit"] = "bandstop"
+    assert one_cell.trained_with(settings, alone)
+    settings["dejavu"]["dejavu_weight"] = 0.5
+    assert not one_cell.trained_with(settings, alone)
 
 
 def test_an_interrupted_run_goes_on(world, tmp_path, monkeypatch):

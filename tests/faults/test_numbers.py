@@ -77,6 +77,15 @@ def test_texture_that_shrinks_and_a_frame_without_redaction_are_no_alarm():
     assert raised(BRANCH | {f"dejavu/{name}": value for name, value in blocks.items()}) == []
 
 
+def test_a_leak_is_told_of_where_the_module_needs_little_of_c():
+    """Blocks at gamma 1, whose depth got worse: C took 9 % of what was dropped, but 58 % of what is left without it."""
+    blocks = {"redacted": 0.1147, "regenerated": 0.0076, "regenerated_without_c": 0.0179, "texture": 0.107}
+    leak = BRANCH | {f"dejavu/{name}": value for name, value in blocks.items()}
+    assert raised(leak) == ["texture"]
+    assert raised(leak | {"dejavu/texture": 0.09}) == []
+    assert raised(leak | {"dejavu/regenerated_without_c": 0.0092}) == []  # a healthy one
+
+
 def test_validations_without_a_branch_raise_nothing():
     assert alarms({"photometric": 0.1, "score": 0.1}) == {}
 

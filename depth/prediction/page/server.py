@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _dejavu(self, frames: Sequence[np.ndarray]) -> dict[str, Any]:
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-        edit = query.pop("edit", "spectral")
+        edit = query.pop("edit", self.server.model.usual()["edit"])
         try:
             settings = {name: json.loads(value) for name, value in query.items()}
             if not all(isinstance(each, int | float | list) for each in settings.values()):
