@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.footage.decoding import count_frames
 from datasets.footage.media import find_pictures
 from depth.options.page import PageOptions
 from depth.prediction.page.model import PageModel
@@ -45,7 +46,7 @@ def page_server(options: PageOptions, folder: Path) -> PageServer:
 def read_frames(path: Path, count: int) -> list[np.ndarray]:
     """A picture, or so many frames spread over a clip, uint8 (H,W,3) RGB. Raises UserError for anything else."""
     (clip,) = find_pictures([str(path)])
-    apart = max(1, -(-(clip.count or count) // count))
+    apart = max(1, -(-(clip.count or count_frames(path)) // count))
     chosen = itertools.islice(clip.frames(), 0, apart * count, apart)
     return [read_picture(frame.path) if frame.pixels is None else frame.pixels for frame in chosen]
 

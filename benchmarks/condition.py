@@ -15,9 +15,11 @@ core. --out gets condition.json, condition.md and cells/.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -145,8 +147,17 @@ def settings_of(options: Options, cell: Cell) -> dict[str, Any]:
     """What decides a result beside the cell itself."""
     same = {name: getattr(options, name) for name in ("height", "width", "lpips_net")}
     weights = Path(options.lpips_weights).name
-    run = {"run": Path(options.run).name} if cell.condition == PREDICTION else {}
+    run = {"run": _fingerprint(Path(options.run))} if cell.condition == PREDICTION else {}
     return same | {"lpips_weights": weights} | run | asdict(schedule_of(options, cell))
+
+
+@lru_cache
+def _fingerprint(run: Path) -> str:
+    """Of its depth network: runs share names, and one that is trained on keeps its name."""
+    digest = hashlib.sha256()
+    for value in load_trained(run).depth_net.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def load_cell(options: Options, cell: Cell) -> dict[str, Any] | None:

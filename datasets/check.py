@@ -44,7 +44,7 @@ _EXAMPLE_RATES = (10.0, 100.0)  # samples a second, where --rate is not given
 _BYTES_PER_RAW_FRAME = 4_000_000
 
 
-def report(facts: Facts, path: Path, split: str, epochs: int, rate: float | None, camera_given: bool) -> list[str]:
+def report(facts: Facts, path: Path, epochs: int, rate: float | None, camera_given: bool) -> list[str]:
     """The lines for the screen. The last one is the verdict."""
     rows = [("data", f"{path}: {facts.kind}"), ("frames", _clips(facts)), ("size", _sizes(facts))]
     rows.append(("rate", ", ".join(f"{fps:g} fps" for fps in facts.fps) or "not known"))
@@ -52,7 +52,7 @@ def report(facts: Facts, path: Path, split: str, epochs: int, rate: float | None
     rows += _motion(motions, facts.kind == "footage")
     rows += _camera(facts, camera_given)
     if facts.counts:
-        named = "" if facts.kind == "manifest" else f"{split}: "
+        named = f"{facts.split}: " if facts.split else ""
         rows.append(("split", f"{named}{', '.join(facts.counts)}"))
         rows += [("missing", line) for line in _shortened(facts.missing, "drives")]
     rows.append(("disk", _disk(facts)))
@@ -201,7 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Parser(prog="python -m datasets.check", description=__doc__.split("\n", 1)[0])
     parser.add_argument("path", type=Path, help="folder of a dataset, a video, or a manifest")
-    parser.add_argument("--split", default="eigen_zhou", help="KITTI: name, folder or file of the split to look for")
+    parser.add_argument(
+        "--split", help="KITTI: name, folder or file of the split to look for (default eigen_zhou; odom for odometry)"
+    )
     parser.add_argument("--use_stereo", action="store_true", help="KITTI: training needs the other camera's images too")
     parser.add_argument("--intrinsics", type=Path, help="footage: JSON file of the camera, see docs/OWN_FOOTAGE.md")
     parser.add_argument("--fov", type=float, help="footage: horizontal field of view, degrees")
@@ -223,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         facts = manifest_facts(Manifest(options.path), options.use_stereo)
     else:
         facts = gather(options.path, options.split, choice, options.use_stereo)
-    print(*report(facts, options.path, options.split, options.epochs, options.rate, given), sep="\n")
+    print(*report(facts, options.path, options.epochs, options.rate, given), sep="\n")
     return 0 if is_ready(facts) else 2
 
 

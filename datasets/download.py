@@ -22,7 +22,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from datasets.core.splits import FrameRef, Part, has_part, load_split
+from datasets.core.splits import FrameRef, Part, has_part, load_split, split_name
 from datasets.tools.command import Parser, as_command
 from datasets.tools.remote import RemoteFile
 from depth.support.files import write_file
@@ -47,6 +47,7 @@ class Archive:
     files: tuple[str, ...]  # names inside
     tops: tuple[str, ...] = ("",)  # folders inside in one of which each name stands
     home: str = ""  # folder below the data path into which it unpacks
+    neighbours: frozenset[str] = frozenset()  # of the files, those that are not there at a drive's ends
 
     def names(self, file: str) -> list[str]:
         """What a file may be called inside."""
@@ -70,19 +71,23 @@ def plan(split: str, what: What, stereo: bool = False) -> list[Archive]:
         UserError: an unknown split, one without that part, or one of the odometry layout.
     """
     refs = _refs(split, what)
-    improved = what == "eval" and Path(split).name == "eigen_benchmark"
+    improved = what == "eval" and split_name(split) == "eigen_benchmark"
     offsets = (0,) if what == "eval" else (0, -1, 1)
     files: dict[str, dict[str, None]] = {}  # drive -> files, in order and once
+    named: set[str] = set()  # of the split's own frames
     for ref in refs:
         drive = files.setdefault(ref.folder, {})
         for side in (ref, ref.neighbour(0)) if stereo else (ref,):
             frames = [FrameRef(side.folder, side.frame + offset, side.side) for offset in offsets]
             drive.update(dict.fromkeys(_image(frame) for frame in frames if frame.frame >= 0))
+            named.add(_image(side))
         if what == "eval" and not improved:
-            drive[f"{ref.folder}/velodyne_points/data/{ref.frame:010d}.bin"] = None
+            scan = f"{ref.folder}/velodyne_points/data/{ref.frame:010d}.bin"
+            drive[scan] = None
+            named.add(scan)
     dates = dict.fromkeys(folder.split("/")[0] for folder in files)
     archives = [Archive(f"raw_data/{d}_calib.zip", tuple(f"{d}/{name}" for name in _CALIBRATION)) for d in dates]
-    archives += [Archive(_drive_address(folder), tuple(each)) for folder, each in files.items()]
+    archives += [Archive(_drive_address(d), tuple(f), neighbours=frozenset(f) - named) for d, f in files.items()]
     if improved:
         maps = tuple(_depth_map(ref) for ref in refs)
         archives.append(Archive("data_depth_annotated.zip", maps, ("train", "val"), "data_depth_annotated"))
@@ -143,7 +148,8 @@ def fetch(archive: Archive, root: Path, site: str) -> int:
     """Takes the lacking files out of an archive; returns how many bytes came over the line.
 
     Each file is checked (size and checksum of the archive's list) and appears whole or not at all.
-    Raises UserError where the server or the archive has not got a file, or a file is damaged.
+    A neighbour that the archive has not got lies beyond the drive's end. Raises UserError where the server or the
+    archive has not got another file, or a file is damaged.
     """
     lacking = archive.lacking(root)
     if not lacking:
@@ -162,7 +168,7 @@ def fetch(archive: Archive, root: Path, site: str) -> int:
                 _unpack(opened, members[name], root / archive.home / name, url)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise UserError(f"{url}: not a ZIP archive, or a damaged one ({error}); the same command tries again") from None
-    absent = archive.lacking(root)
+    absent = [file for file in archive.lacking(root) if file not in archive.neighbours]
     if absent:
         raise UserError(f"{url} lacks {len(absent):,} of the needed files, for instance {absent[0]}")
     return remote.received

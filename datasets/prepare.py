@@ -35,9 +35,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets.core.images import image_size, read_image
+from datasets.core.images import has_16_bits, image_size, read_image
 from datasets.core.sampler import Loading
-from datasets.footage.finding import has_16_bits, sort_out
+from datasets.footage.finding import sort_out
 from datasets.locate import default_cache_dir, find_data
 from datasets.sets import Samples
 from datasets.tools.command import Parser, as_command
@@ -52,6 +52,8 @@ QUALITY = 92
 _COLOUR_FOLDERS = ("image_02", "image_03", "image_2", "image_3")
 _DEPTH_FOLDERS = frozenset({"proj_depth", "data_depth_annotated", "semantics"})
 _CHUNK = 16  # files handed to a process at a time
+_PART = 8  # pixels a side whose means are compared
+_DIFFERENT = 16.0  # grey levels between two pictures; JPEGs of one picture, of other qualities too, differ by less
 
 
 def png_files(root: Path) -> list[Path]:
@@ -70,30 +72,62 @@ def png_files(root: Path) -> list[Path]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(root):
+    seen: set[Path] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:  # a circle of links, or two that lead to one folder
+            subfolders.clear()
+            continue
+        seen.add(real)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         yield from (Path(folder) / name for name in names if name.lower().endswith(".png") and name[0] != ".")
 
 
 def convert(path: Path, delete_png: bool = False) -> Outcome:
-    """Writes the JPEG beside a PNG, unless it is there and as old or newer. Raises UserError naming the file."""
+    """Writes the JPEG beside a PNG, unless it is there and as old or newer.
+
+    Raises UserError naming the file that cannot be converted, and where a JPEG that would be written over, or that a
+    PNG would be deleted for, is another picture.
+    """
     if has_16_bits(path):
         raise UserError(f"{path} has 16 bits a pixel, of which a JPEG would keep 8: a depth map? move it elsewhere")
     jpeg = path.with_suffix(".jpg")
     outcome: Outcome = "there"
-    if not jpeg.is_file() or jpeg.stat().st_mtime_ns < path.stat().st_mtime_ns:
-        image = read_image(path).permute(1, 2, 0).contiguous().numpy()
-        flags = [
-            cv2.IMWRITE_JPEG_QUALITY, QUALITY,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-        ]  # fmt: skip
-        write_file(jpeg, cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes(), flush=False)
+    there = jpeg.is_file()
+    wanted = not there or jpeg.stat().st_mtime_ns < path.stat().st_mtime_ns
+    if wanted or delete_png:
+        content = _encoded(path)
+        if there and not _alike(jpeg, content):
+            raise UserError(f"{jpeg} is another picture than {path.name}: move one of them elsewhere and start again")
+    if wanted:
+        write_file(jpeg, content, flush=False)
         outcome = "written"
     if delete_png:
         if image_size(jpeg) != image_size(path):
-            raise UserError(f"{jpeg} has another size than {path.name}: remove the JPEG and start again")
+            raise UserError(f"{jpeg} was not written as it should be: remove it and start again")
         path.unlink()
     return outcome
+
+
+def _encoded(path: Path) -> bytes:
+    """An image as a JPEG."""
+    image = read_image(path).permute(1, 2, 0).contiguous().numpy()
+    flags = [
+        cv2.IMWRITE_JPEG_QUALITY, QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    ]  # fmt: skip
+    return cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes()
+
+
+def _alike(jpeg: Path, content: bytes) -> bool:
+    """Whether a file shows what a JPEG's content does: of one size, and no part of it lighter or darker by much."""
+    there = read_image(jpeg).permute(1, 2, 0).numpy()
+    made = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    if there.shape != made.shape:
+        return False
+    parts = (max(1, made.shape[1] // _PART), max(1, made.shape[0] // _PART))
+    one, other = (cv2.resize(image.astype(np.float32), parts, interpolation=cv2.INTER_AREA) for image in (there, made))
+    return bool(np.abs(one - other).max() < _DIFFERENT)
 
 
 def convert_all(root: Path, delete_png: bool, workers: int) -> Counter[str]:

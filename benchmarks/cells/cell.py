@@ -18,11 +18,13 @@ from depth.support.distributed import Process
 from depth.types import UserError
 from train import train
 
-_MACHINE = ("data_path", "cache_dir", "cache", "num_workers", "device", "log")
+_MACHINE = ("cache_dir", "cache", "num_workers", "device", "log")
 
 
 def settings_of(config: Config) -> dict[str, Any]:
     """What decides a result, as plain values: the resolved config without what belongs to the machine.
+
+    Of the data's place its last name stays, and nothing of the embedded world's, which is rendered where it is needed.
 
     Without the branch its options are the defaults, whatever these were when a run was made.
     """
@@ -46,11 +48,16 @@ def trained_with(recorded: Mapping[str, Any], config: Config) -> bool:
 
 
 def _without_machine(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    kept = {
         group: {name: value for name, value in options.items() if name not in _MACHINE}
         for group, options in values.items()
         if group not in _MACHINE
     }
+    data = kept.get("data", {})
+    path = data.pop("data_path", None)
+    if path and data.get("dataset") != "synthetic":
+        data["data_path"] = Path(path).name
+    return kept
 
 
 def train_cell(config: Config, folder: Path, process: Process) -> float | None:

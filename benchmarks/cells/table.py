@@ -60,8 +60,8 @@ def difference(
 
 _HEADING = (
     "Difference to the baseline, mean over images [95 % interval, paired, over seeds and whole drives] ± "
-    "standard deviation over seeds (of one seed: over drives alone); bold where the interval leaves 0 out and all "
-    "seeds have that sign:"
+    "standard deviation over seeds (of one seed: over drives alone; of one drive: over images); bold where the "
+    "interval leaves 0 out and all seeds have that sign:"
 )
 
 

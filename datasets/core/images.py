@@ -23,6 +23,7 @@ _MAX_FILE_BYTES = 1 << 29
 # What Pillow raises for damaged files, found by feeding it mutated ones.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 
+_DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".pgm"})
 _PNG_BITS = 24  # where a PNG says how many bits a value has
 _JPEG_END = b"\xff\xd9"
 _JPEG_TAIL = 4096  # bytes in which the end is looked for
@@ -62,6 +63,17 @@ def image_size(path: Path) -> tuple[int, int]:
     header = _open(_read_bytes(path), path)
     width, height = header.size
     return (height, width) if _orientation(header) >= _ON_ITS_SIDE else (width, height)
+
+
+def has_16_bits(path: Path) -> bool:
+    """Whether an image has one channel of 16 bits, by its header; False where that cannot be read."""
+    if path.suffix.lower() not in _DEEP_SUFFIXES:
+        return False
+    try:
+        with Image.open(path) as header:
+            return header.mode.startswith("I")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # whoever reads it says what is wrong with it
 
 
 def read_depth_png(path: Path, scale: float = 256.0) -> np.ndarray:

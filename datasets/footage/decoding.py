@@ -72,7 +72,7 @@ class Video:
         self.height, self.width = self._first.shape[:2]
         self.pixel_aspect = pixel_aspect(capture)  # width of a pixel by its height
         self.fps = fps_of(capture)
-        self.claimed = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.claimed = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))  # 0 where the header does not say
 
     def __iter__(self) -> Iterator[np.ndarray]:
         good, image = True, self._first
@@ -102,6 +102,14 @@ class ImageFolder:
                     f"{self.width}x{self.height}: a clip's images have one size; put others into folders of their own"
                 )
             yield image.permute(1, 2, 0).numpy()
+
+
+def count_frames(path: Path) -> int:
+    """Frames of a video whose header does not say how many. Raises UserError where it does not open."""
+    capture, count = open_video(path), 0
+    while capture.grab():
+        count += 1
+    return count
 
 
 def open_video(path: Path) -> cv2.VideoCapture:

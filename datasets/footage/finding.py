@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from datasets.core.images import has_16_bits
 from datasets.footage.naming import in_order, is_video
 from depth.types import UserError
 
@@ -19,7 +20,6 @@ _MAP_WORD = re.compile(
     r"depth.*|.*depth|disp|disparit(y|ies)|.*annot(ations?)?|masks?|labels?|(label|instance).*ids|semantics?|"
     r"segmentations?|normals"
 )
-_DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".pgm"})
 # What predict.py adds to a frame's or a clip's name; a sidecar lies there too.
 _OWN = re.compile(r"(.+)_(depth\.png|colour\.jpg|side_by_side\.mp4)")
 _SIDECAR_ENTRIES = frozenset({"unit", "scale", "files", "network_input"})
@@ -149,17 +149,6 @@ def _named_as_map(image: Path, root: Path) -> bool:
     inside = image.relative_to(root) if image.is_relative_to(root) else Path(image.name)
     words = re.split(r"[\W\d_]+", str(inside.with_suffix("")).lower())
     return any(_MAP_WORD.fullmatch(word) for word in words)
-
-
-def has_16_bits(image: Path) -> bool:
-    """Whether an image has one channel of 16 bits, by its header; False where that cannot be read."""
-    if image.suffix.lower() not in _DEEP_SUFFIXES:
-        return False
-    try:
-        with Image.open(image) as header:
-            return header.mode.startswith("I")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False  # whoever reads it says what is wrong with it
 
 
 def _own_outputs(files: list[Path]) -> dict[Path, None]:

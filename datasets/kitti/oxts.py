@@ -44,7 +44,7 @@ def read_times(path: Path) -> list[float]:
     times: list[float] = []
     if not path.is_file():
         return times
-    for number, line in enumerate(_read(path).splitlines(), start=1):
+    for number, line in enumerate(_read(path).rstrip().splitlines(), start=1):
         try:
             moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*$", r"\1", line.strip()))
         except ValueError:
@@ -57,6 +57,6 @@ def _read(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise UserError(f"{path} is too large for a file of oxts")
-        return path.read_text(encoding="ascii")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not a text file'}") from None

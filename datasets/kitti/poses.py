@@ -31,7 +31,7 @@ def read_poses(path: Path) -> np.ndarray:
     Raises:
         UserError: the file cannot be read, or a row is not a rigid transform (with file and line).
     """
-    lines = read_text(path, "the poses").splitlines()
+    lines = read_text(path, "the poses").rstrip().splitlines()
     poses = np.tile(np.eye(4), (len(lines), 1, 1))
     for number, line in enumerate(lines, start=1):
         try:

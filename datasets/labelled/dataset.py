@@ -77,7 +77,7 @@ class LabelledDataset(torch.utils.data.Dataset):
         image, labels = _resized(image, labels, *size)
         height, width = self.crop or (self.height, self.width)
         if (height, width) == size:
-            return image, labels
+            return image, scale_depth(labels, factor)
         room = [max(0, have - want) for have, want in zip(size, (height, width), strict=True)]
         top, left = (int(draw * (space + 1)) for draw, space in zip(draws[1:], room, strict=True))
         window = image.new_full((3, height, width), _PADDING)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.core.depth_files import read_depth
-from datasets.core.images import read_image
+from datasets.core.images import has_16_bits, read_ids, read_image
 from datasets.core.intrinsics import CameraFile
 from datasets.core.lens import Lens
 from datasets.core.sources import OwnSource
@@ -196,6 +196,8 @@ class Manifest(OwnSource):
 
 @lru_cache(maxsize=8)  # a rig has few, and every frame asks for its own
 def _read_mask(path: Path) -> np.ndarray:
+    if has_16_bits(path):  # which lose small numbers when they are read as a picture
+        return read_ids(path, deep=True) == 0
     return read_image(path).amax(0).numpy() == 0
 
 

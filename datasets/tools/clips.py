@@ -14,7 +14,7 @@ from datasets.core.images import image_size, read_image
 from datasets.core.intrinsics import shown_size
 from datasets.footage.camera import CameraChoice
 from datasets.footage.clips import encode_stored
-from datasets.footage.decoding import ClipFile, Video, find_clips, open_video
+from datasets.footage.decoding import ClipFile, Video, count_frames, find_clips, open_video
 from datasets.footage.motion import frames_apart
 from datasets.tools.facts import Facts, KnownCamera, Pair, look_at_files, read_pair, spread
 from depth.types import UserError
@@ -59,12 +59,13 @@ def _look_at_clip(facts: Facts, clip: ClipFile, choice: CameraChoice) -> Callabl
         reader = lambda n: [read_pair(run[i], run[i + 1]) for run, i in spread([paths], n)]  # noqa: E731
     else:
         video = Video(clip.path)
-        count, fps, width, height = video.claimed, video.fps, video.width, video.height
+        count, fps, width, height = video.claimed or count_frames(clip.path), video.fps, video.width, video.height
         aspect = video.pixel_aspect
         first = next(iter(video))
         facts.sizes[f"{width}x{height}"] += count
         facts.stored_bytes += clip.path.stat().st_size
-        reader = lambda n: _video_pairs(clip.path, count, frames_apart(fps), n)  # noqa: E731
+        read = _video_pairs if video.claimed else _pairs_in_order
+        reader = lambda n: read(clip.path, count, frames_apart(fps), n)  # noqa: E731
     facts.clips[clip.name] = count
     facts.shown[f"{width}x{height}"] = shown_size(width, height, aspect)
     if fps and round(fps, 2) not in facts.fps:
@@ -84,9 +85,21 @@ def _decode(jpeg: bytes) -> Tensor:
 
 def _video_pairs(path: Path, frames: int, apart: int, count: int) -> list[Pair]:
     capture, found = open_video(path), []
-    for index in range(count):
-        capture.set(cv2.CAP_PROP_POS_FRAMES, index * max(0, frames - apart - 1) // max(1, count))
+    for start in _starts(frames, apart, count):
+        capture.set(cv2.CAP_PROP_POS_FRAMES, start)
         images = [capture.read() for _ in range(apart + 1)]
         if all(good for good, _ in images):
             found.append(tuple(cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for _, image in (images[0], images[-1])))
     return found
+
+
+def _pairs_in_order(path: Path, frames: int, apart: int, count: int) -> list[Pair]:
+    """Of a video without an index, which cannot be entered in its middle."""
+    starts = _starts(frames, apart, count)
+    wanted = {start + step for start in starts for step in (0, apart)}
+    images = {number: image for number, image in enumerate(Video(path)) if number in wanted}
+    return [(images[start], images[start + apart]) for start in starts if {start, start + apart} <= images.keys()]
+
+
+def _starts(frames: int, apart: int, count: int) -> list[int]:
+    return [index * max(0, frames - apart - 1) // max(1, count) for index in range(count)]

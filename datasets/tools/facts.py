@@ -44,6 +44,7 @@ class Facts:
     cameras: dict[str, KnownCamera] = field(default_factory=dict)
     samples: int = 0  # targets for training, before the frame picker
     evaluated: int = 0  # images with ground truth, of a split that has no train part
+    split: str = ""  # that the frames were counted by; a manifest has its own
     counts: list[str] = field(default_factory=list)  # frames of each part of the split
     missing: list[str] = field(default_factory=list)  # a line per drive: what is to be downloaded
     notes: list[str] = field(default_factory=list)  # what is worth knowing and keeps nothing from starting

@@ -22,7 +22,7 @@ def recordings(root: Path, kind: str, split: str | Path, use_stereo: bool) -> Fa
     source: FrameSource = KittiRaw(root) if raw else KittiOdometry(root)
     folders = sorted(source.root.glob("*/*/image_02/data" if raw else "sequences/*/image_2"))
     images = {_drive(source.root, f, raw): sorted(p for p in f.iterdir() if _is_image(p)) for f in folders}
-    facts = Facts(kind, {name: len(files) for name, files in images.items()}, fps=[KITTI_FPS])
+    facts = Facts(kind, {name: len(files) for name, files in images.items()}, fps=[KITTI_FPS], split=str(split))
     files = [file for each in images.values() for file in each]
     look_at_files(facts, files)
     _count_split(facts, source, split, use_stereo)

@@ -157,11 +157,13 @@ def bootstrap_interval(
 
     Paired: the differences are of two models on the same image. What is drawn is images or, with `groups`, the name of
     each image's group, whole groups: frames of one drive show the same street, and an interval that takes them for
-    independent is too narrow. Raises ValueError for an empty list, or names that are not one an image.
+    independent is too narrow. Of one group alone images are drawn: too narrow, but one group tells nothing. Raises
+    ValueError for an empty list, or names that are not one an image.
     """
     if differences.ndim != 1 or not differences.size or (groups is not None and len(groups) != differences.size):
         raise ValueError(f"bootstrap_interval takes (M,) differences and M groups, got {differences.shape}")
-    _, member = np.unique(np.arange(differences.size) if groups is None else groups, return_inverse=True)
+    several = groups is not None and len(set(groups)) > 1
+    _, member = np.unique(groups if several else np.arange(differences.size), return_inverse=True)
     sums, counts = np.bincount(member, differences), np.bincount(member)
     generator = np.random.default_rng(0)
     means = []

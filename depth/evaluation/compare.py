@@ -146,7 +146,7 @@ def _column(
     if not known.any():
         return heading, *["no image has it"] * 5
     groups = [drive for drive, there in zip(drives, known, strict=True) if there]
-    d = paired_difference((ours - theirs)[:, known], groups if len(set(drives)) > 1 else None)
+    d = paired_difference((ours - theirs)[:, known], groups)
     return (
         heading,
         _spread(*mean_and_spread(theirs[:, known].mean(1))),
@@ -158,7 +158,13 @@ def _column(
 
 
 def drive_of(name: str) -> str:
-    """What an image belongs to: a frame's folder; of a labelled image, the name up to its last _ or /."""
+    """What an image belongs to: a frame's folder; of a labelled image, the name up to its last _ or /.
+
+    Virtual KITTI's weathers and cameras are one drive: they render one street.
+    """
+    scene = re.match(r"Scene\d+(?=/)", name)
+    if scene:
+        return scene[0]
     return name.rsplit(" ", 2)[0] if " " in name else re.sub(r"[_/][^_/]*$", "", name)
 
 

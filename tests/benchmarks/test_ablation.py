@@ -18,8 +18,6 @@ from benchmarks.cells.grids import GRIDS, Cell
 from benchmarks.cells.table import difference, headlines, markdown, seed_means
 from datasets.world.making import WorldSpec, ensure_world
 from depth.options.config import Config, resolved
-from depth.options.data import DataOptions
-from depth.options.dejavu import DejaVuOptions
 from depth.runs.checkpoint import load_checkpoint
 from depth.training.trainer import Trainer
 from depth.types import UserError
@@ -192,30 +190,6 @@ def test_a_grid_is_run_kept_and_resumed(world, small_grid, tmp_path, monkeypatch
     assert (tmp_path / "controls_val.md").is_file()
     with pytest.raises(UserError, match="other settings"):
         ablation.main([*line, "--learning_rate", "0.5"])
-
-
-def test_an_option_younger_than_a_record_counts_as_it_was_then():
-    """--pitch_jitter came later: what was trained before turned no camera, whatever today's default is."""
-    stereo = Config(data=DataOptions(dataset="synthetic", frame_ids=(0,), use_stereo=True))
-    video = Config(data=DataOptions(dataset="synthetic"))
-    for config, same in ((stereo, True), (video, False)):
-        settings = one_cell.settings_of(config)
-        assert one_cell.trained_with(settings, config)
-        del settings["data"]["pitch_jitter"]
-        assert one_cell.trained_with(settings, config) == same
-        assert not one_cell.trained_with(settings | {"train": settings["train"] | {"no_such": 1}}, config)
-    # Without the branch its edit decides nothing.
-    settings = one_cell.settings_of(stereo)
-    settings["dejavu"]["edit"] = "bandstop"
-    assert one_cell.trained_with(settings, stereo)
-    assert not one_cell.trained_with(settings | {"dejavu": settings["dejavu"] | {"dejavu": True}}, stereo)
-    # Nor where the attention, which reads the other options, is there alone.
-    alone = replace(stereo, dejavu=DejaVuOptions(dejavu_attention=True))
-    settings = one_cell.plain_settings(alone)
-    settings["dejavu"]["edit"] = "bandstop"
-    assert one_cell.trained_with(settings, alone)
-    settings["dejavu"]["dejavu_weight"] = 0.5
-    assert not one_cell.trained_with(settings, alone)
 
 
 def test_an_interrupted_run_goes_on(world, tmp_path, monkeypatch):

@@ -176,6 +176,8 @@ def test_the_command_goes_on_and_refuses_other_settings(world, tmp_path, monkeyp
     assert call("--run", str(run)) == second
     with pytest.raises(UserError, match="made with other settings"):
         call("--steps", "3")
+    with pytest.raises(UserError, match="made with other settings"):  # another run of the same name
+        call("--run", str(save_run(tmp_path / "other" / "run", encoder="resnet34")))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
+import cv2
+import numpy as np
 from PIL import Image
 
+from app import read_frames
 from datasets.check import main
 from datasets.world.making import WorldSpec, ensure_world
 from tests.clip_maker import drive, stand, wall, write_images, write_video
@@ -27,6 +30,15 @@ def test_a_video(tmp_path, capsys):
     assert "do not fill a batch" not in text
     code, text = run(capsys, write_video(tmp_path / "short.mp4", drive(5)), "--fov", 90)
     assert code == 0 and "3 samples do not fill a batch of 12: --batch_size 1" in text
+
+
+def test_a_video_whose_header_counts_no_frames(tmp_path, capsys):
+    video = tmp_path / "raw.avi"
+    video.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in drive(12)))
+    code, text = run(capsys, video, "--fov", 60)
+    assert code == 0 and "12 in 1: raw.avi 12" in text and "standing 0%" in text
+    assert len(read_frames(video, 4)) == 4
+    assert np.abs(read_frames(video, 2)[1] - read_frames(video, 12)[6].astype(int)).max() == 0
 
 
 def test_standing_footage(tmp_path, capsys):
@@ -130,7 +142,12 @@ def test_kitti_without_calibration(tmp_path, capsys):
 
 def test_odometry(tmp_path, capsys):
     code, text = run(capsys, write_odometry(tmp_path))
-    assert "KITTI odometry" in text and "3 in 1: 09 3" in text and code == 2
+    assert "KITTI odometry" in text and "3 in 1: 09 3" in text and code == 2 and "odom: " in text
+    (tmp_path / "own.txt").write_text("09 l 1\n")
+    code, text = run(capsys, tmp_path, "--split", tmp_path / "own.txt")
+    assert f"{tmp_path / 'own.txt'}: train 1 of 1" in text and code == 0
+    assert main([str(tmp_path), "--split", "nope"]) == 2
+    assert "unknown split 'nope'" in capsys.readouterr().err
 
 
 def test_the_embedded_world(tmp_path, capsys):

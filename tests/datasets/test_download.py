@@ -100,6 +100,7 @@ def test_training_needs_the_neighbours_and_stereo_the_other_camera(tmp_path):
     split = split_file(tmp_path, f"{DRIVE} l 1,3\n")
     files = plan(split, "train")[-1].files
     assert sorted(files) == [f"{DRIVE}/image_02/data/{f:010d}.png" for f in range(5)]
+    assert plan(split, "train")[-1].neighbours == {f"{DRIVE}/image_02/data/{f:010d}.png" for f in (0, 2, 4)}
     both = plan(split, "train", stereo=True)[-1].files
     assert len(both) == 10 and sum("image_03" in name for name in both) == 5
 
@@ -109,6 +110,21 @@ def test_the_benchmark_needs_depth_maps_instead_of_scans():
     assert not any(f.endswith(".bin") for a in archives for f in a.files)
     maps = archives[-1]
     assert maps.address == "data_depth_annotated.zip" and len(maps.files) == 652 and maps.tops == ("train", "val")
+
+
+def test_a_split_may_be_named_by_its_file():
+    assert plan("splits/eigen_benchmark/test.txt", "eval") == plan("eigen_benchmark", "eval")
+
+
+def test_a_drives_end_has_no_neighbour(site, tmp_path):
+    """eigen_full names the last frames of its drives; a frame of the split itself has to be there."""
+    put_drive(site, frames=range(4))
+    root = tmp_path / "kitti"
+    for frames, code in (("1-3", 0), ("1-4", 2)):
+        split = split_file(tmp_path, f"{DRIVE} l {frames}\n")
+        line = ["--split", split, "--what", "train", "--data_path", str(root), "--site", site.address, "--fetch"]
+        assert main(line) == code
+        assert {f"{DRIVE}/image_02/data/{f:010d}.png" for f in range(4)} <= files_below(root)
 
 
 def test_splits_that_have_nothing_to_be_planned(tmp_path):

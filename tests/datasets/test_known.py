@@ -37,6 +37,9 @@ def test_oxts_tell_how_far_the_car_went(tmp_path):
     assert source.travelled(FrameRef(DRIVE, 2, "l"), -2) == pytest.approx(0.4 * 5)
     assert source.travelled(FrameRef(DRIVE, 2, "l"), 1) is None
     assert source.world_from_camera(FrameRef(DRIVE, 0, "l")) is None
+    stamps = root / DRIVE / "oxts/timestamps.txt"
+    stamps.write_text("\ufeff" + stamps.read_text() + "\n")  # as Windows' editor leaves it
+    assert KittiRaw(root).travelled(FrameRef(DRIVE, 0, "l"), 1) == pytest.approx(0.2 * (5 + 9) / 2)
 
 
 def test_without_times_frames_are_a_tenth_of_a_second_apart(tmp_path):

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_a_png_that_is_newer_is_converted_again(tmp_path):
     Image.fromarray(wall()).save(png)
     convert_all(tmp_path, delete_png=False, workers=1)
     before = (tmp_path / "a.jpg").read_bytes()
-    Image.fromarray(wall(1)).save(png)
+    Image.fromarray(wall() // 2 + wall(0) // 2 + 1).save(png)
     assert convert_all(tmp_path, delete_png=False, workers=1) == {"written": 1}
     assert (tmp_path / "a.jpg").read_bytes() != before
 
@@ -86,3 +87,27 @@ def test_the_cache_of_a_split(tmp_path, capsys):
     arrays = sorted((tmp_path / "frames").rglob("frames.npy"))
     assert sorted(np.load(path).shape[0] for path in arrays) == [3, 6]
     assert "the cache is in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("newer", ["a.png", "a.jpg"])
+def test_another_picture_of_the_same_name_is_never_lost(tmp_path, newer):
+    """A photograph and its mask: neither is written over, nor deleted for the other."""
+    photo, mask = tmp_path / "a.jpg", tmp_path / "a.png"
+    Image.fromarray(wall()).save(photo)
+    Image.fromarray((wall() > 128).astype(np.uint8)).save(mask)
+    os.utime(tmp_path / newer, (2**31, 2**31))
+    before = photo.read_bytes(), mask.read_bytes()
+    with pytest.raises(UserError, match="a.jpg is another picture than a.png"):
+        convert_all(tmp_path, delete_png=True, workers=1)
+    if newer == "a.jpg":
+        assert convert_all(tmp_path, delete_png=False, workers=1) == {"there": 1}
+    assert (photo.read_bytes(), mask.read_bytes()) == before
+
+
+def test_links_are_followed_and_no_circle(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    Image.fromarray(wall()).save(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "data")
+    assert [path.name for path in png_files(tmp_path / "data")] == ["a.png"]

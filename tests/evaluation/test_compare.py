@@ -3,9 +3,11 @@
 import csv
 import re
 
+import numpy as np
 import pytest
 
-from depth.evaluation.compare import CompareOptions, compare, read_evaluation
+from depth.evaluation.analysis import paired_difference
+from depth.evaluation.compare import CompareOptions, compare, drive_of, read_evaluation
 from depth.evaluation.metrics import METRICS
 from depth.types import UserError
 
@@ -55,6 +57,17 @@ def test_a_difference_that_holds_everywhere(tmp_path):
 def test_one_drive_is_no_drive(tmp_path):
     places = [_write(tmp_path / name, (value, 0.2), ("a 1 l", "a 2 l")) for name, value in (("p", 0.1), ("d", 0.2))]
     assert "for there is one drive: too narrow" in compare(*([read_evaluation(place)] for place in places))
+
+
+def test_an_interval_of_one_drive_has_a_width():
+    known = np.random.default_rng(0).normal(0, 1, (1, 200))
+    alone, images = paired_difference(known, ["a"] * 200), paired_difference(known, None)
+    assert (alone.low, alone.high) == (images.low, images.high) and alone.low < alone.mean < alone.high
+
+
+def test_weathers_of_one_street_are_one_drive():
+    assert {drive_of(f"Scene02/{weather}/0000{i}") for weather in ("fog", "rain") for i in (1, 2)} == {"Scene02"}
+    assert drive_of("Scene18/clone/00001") != drive_of("Scene20/clone/00001")
 
 
 def test_evaluations_of_other_images_are_refused(tmp_path):

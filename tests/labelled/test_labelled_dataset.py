@@ -52,6 +52,15 @@ def test_windows_follow_the_draws(tmp_path):
     assert beyond and all((s.labels.semantics[(s.frames[0] == 114).all(0).numpy()] == IGNORE).all() for s in beyond)
 
 
+@pytest.mark.parametrize("crop", [(96, 256), (128, 384)])
+def test_an_enlarged_image_is_nearer_however_much_of_it_is_cut(world, crop):
+    source = open_labelled(world, "synthetic")
+    names, _ = source.select("train", source.kinds)
+    whole = LabelledDataset(source, names, ("depth",), 64, 192, augment=False)[0].labels.depth
+    nearer = LabelledDataset(source, names, ("depth",), 64, 192, crop=crop, scale_range=(2, 2))[0].labels.depth
+    assert nearer.shape == crop and nearer.max() <= whole.max() / 2 * 1.001
+
+
 def test_batches_carry_labels(world):
     source = open_labelled(world, "synthetic")
     names, note = source.select("train", source.kinds)

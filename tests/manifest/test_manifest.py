@@ -171,3 +171,14 @@ def test_depth_beside_a_mask_has_the_images_size(tmp_path):
     with pytest.raises(UserError, match=f"line 3: half_depth.png has {WIDTH // 2}x{HEIGHT} pixels, its camera {WIDTH}"):
         source.depth(FrameRef("street", 1, "l"))
     assert source.depth(FrameRef("street", 2, "l")).shape == (HEIGHT, WIDTH // 2)  # alone it may be coarser
+
+
+def test_masks_of_16_bits_count_as_they_are_stored(tmp_path):
+    lines = frames(tmp_path, 3)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint16)
+    mask[20:] = 1
+    Image.fromarray(mask).save(tmp_path / "bonnet.png")
+    lines[1]["mask"] = "bonnet.png"
+    source = Manifest(write(tmp_path / "m.jsonl", lines))
+    data = FrameDataset(source, source.frames("all", (-1, 1)), HEIGHT, WIDTH, augment=False)
+    assert collate([data[0]]).known.counted[0, 0, :, 0].tolist() == [True] * 20 + [False] * (HEIGHT - 20)

@@ -114,6 +114,8 @@ def test_kitti_odometry(tmp_path):
     (root / "poses").mkdir()
     (root / "poses/09.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n1 0 0 0 0 1 0 0 0 0 1 2\n1 0 0 0 0 1 0 0 0 0 1 4\n")
     (root / "sequences/09/times.txt").write_text("0.0\n0.1\n0.2\n")
+    for name in ("preview.png", "._000000.png"):
+        (root / "sequences/09/image_2" / name).write_bytes(b"not a frame")
     source = written(tmp_path, "kitti_odometry", root)
     assert refs(source, (-1, 1, 0)) == [("09", 1)]
     ref = FrameRef("09", 1, "l")

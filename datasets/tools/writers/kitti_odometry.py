@@ -20,7 +20,11 @@ def lines(root: Path) -> Written:
     cameras: dict = {}
     found: list[Line] = []
     for folder in folders:
-        images = sorted(p for p in (folder / "image_2").iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
+        images = sorted(
+            path
+            for path in (folder / "image_2").iterdir()
+            if path.suffix.lower() in (".png", ".jpg", ".jpeg") and path.stem.isdecimal()
+        )
         if images:
             pair = read_odometry_cameras(folder / "calib.txt", image_size(images[0]))
             cameras[folder.name] = camera_entry(pair.left.intrinsics, (pair.left.width, pair.left.height))
