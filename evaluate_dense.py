@@ -76,11 +76,11 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
     images = _images(options, model, tasks, place, options.eval_split, process)
     if process.is_main:
         print(place.note, f"model: {model.path}, {model.checkpoint}", images.note, sep="\n")
-    name = f"dense_{options.eval_split}{'_best' if options.checkpoint_choice == 'best' else ''}"
-    folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / name)
+    folder = _folder(options, home)
     single = _prepared(options, folder, tasks, place, images) if process.is_main else {}
-    net = model.net.to(process.device)
-    predictions = predict_images(net, tasks, _shown(images.loader, options.eval_split, process), process.device)
+    training = _training(options, model, tasks, place, images, process)
+    net, batches = model.net.to(process.device), _shown(images.loader, options.eval_split, process)
+    predictions = predict_images(net, tasks, batches, process.device)
     if options.save_predictions:
         predictions = _stored(predictions, folder, images.source)
     parts = gather_to_main(score_images(tasks, predictions))
@@ -97,7 +97,7 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
         str(model.path),
         len(images.source.images(options.eval_split)),
         model.record.get("dataset"),
-        _constant(options, model, tasks, place, images, process),
+        _constant(training, options, model, tasks, place, images, process) if training else {},
         details={"checkpoint": asdict(model.checkpoint), "trained": model.record, "versions": versions()},
         checkpoint=str(model.checkpoint),
     )
@@ -105,6 +105,11 @@ def evaluate(options: DenseOptions, process: Process | None = None) -> DenseRepo
         report = replace(report, gain=multi_task_gain(tasks, report.results, single), against=options.against)
     _write(report, folder, model, images, process)
     return report
+
+
+def _folder(options: DenseOptions, home: Path) -> Path:
+    name = f"dense_{options.eval_split}{'_best' if options.checkpoint_choice == 'best' else ''}"
+    return Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / name)
 
 
 def _tasks(model: DenseModel) -> dict[str, Task]:
@@ -172,12 +177,28 @@ def _merged(parts: list[tuple[dict[str, Score], list[dict[str, float]]]]) -> tup
     return scores, [parts[i % len(parts)][1][i // len(parts)] for i in range(total)]
 
 
-def _constant(
+def _training(
     options: DenseOptions, model: DenseModel, tasks: dict[str, Task], place: DataPlace, images: Images, process: Process
+) -> Images | None:
+    """The training part, for the constant prediction; None where the set has none. Complains before any work."""
+    if images.source.images("train"):
+        return _images(options, model, tasks, place, "train", Process(0, 1, process.device))
+    if process.is_main:
+        print("the set has no training part: no constant prediction stands beside the model")
+    return None
+
+
+def _constant(
+    training: Images,
+    options: DenseOptions,
+    model: DenseModel,
+    tasks: dict[str, Task],
+    place: DataPlace,
+    images: Images,
+    process: Process,
 ) -> dict[str, dict[str, float]]:
     """What the best prediction reaches that is the same for every image, fitted on the training part."""
     alone = Process(0, 1, process.device)
-    training = _images(options, model, tasks, place, "train", alone)
     own = images if process.world_size == 1 else _images(options, model, tasks, place, options.eval_split, alone)
     size = model.height, model.width
     priors = {

@@ -9,6 +9,7 @@ Without KITTI data it evaluates on the test drives of the embedded synthetic wor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,7 +103,8 @@ def _submit(options: EvaluationOptions, process: Process) -> None:
             "metres, and this model's depths are up to scale: --disable_median_scaling --pred_depth_scale_factor X"
         )  # fmt: skip
         raise UserError(f"--eval_split benchmark takes {how}")
-    images = benchmark_images(Path(options.data_path or "kitti_data"), options.skip_missing)
+    root = options.data_path or os.environ.get("KITTI_DATA") or "kitti_data"
+    images = benchmark_images(Path(root).expanduser(), options.skip_missing)
     path = Path(options.eval_out_dir or source.home / f"submission{source.suffix}") / "submission.zip"
     make_folder(path.parent)
 
@@ -160,7 +162,8 @@ def _run(
 def _run_and_store(
     predictor: Predictor, images: Images, protocol: Protocol, source: Source, options: EvaluationOptions, split: str
 ) -> EvaluationResult | None:
-    flipped = "_post_processed" if options.post_process else ""
+    flipped = "_best" if options.checkpoint_choice == "best" else ""
+    flipped += "_post_processed" if options.post_process else ""
     path = Path(options.eval_out_dir or source.home) / f"disps_{split}_split{flipped}.npy"
     make_folder(path.parent)
     with PredictionWriter(predictor, path, images.count) as writer:

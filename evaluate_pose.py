@@ -78,7 +78,9 @@ def evaluate(options: PoseOptions) -> list[Result]:
         images = SequenceImages(source, sequence.refs, model.height, model.width)
         loader = make_loader(images, Loading(options.batch_size, options.num_workers), torch.stack)
         batches = tqdm(loader, desc=sequence.name, unit="batch", leave=False, disable=None)
-        results.append(_result(sequence, chain(predict_motions(pose_net, batches, device))))
+        motions = predict_motions(pose_net, batches, device)
+        motions[:, :3, 3] *= model.unit_factor if model.metres_from else 1.0
+        results.append(_result(sequence, chain(motions)))
     suffix = "_best" if options.checkpoint_choice == "best" else ""
     folder = Path(options.eval_out_dir or (home if home.is_dir() else home.parent) / f"poses_{split}{suffix}")
     _write(results, folder, place, split, model)

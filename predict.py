@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from torch import Tensor, stack
 from tqdm import tqdm
 
 from datasets.core.intrinsics import CameraFile, intrinsics_from_fov, read_intrinsics
-from datasets.footage.media import Frame, Pictures, find_pictures
+from datasets.footage.media import Frame, Pictures, find_pictures, unique_name
 from datasets.tools.manifest_pictures import manifest_pictures
 from depth.dense.building import DenseModel, load_any
 from depth.evaluation.report import trained_on
@@ -107,6 +107,9 @@ def predict(options: PredictOptions, model: DepthModel, stop: StopSignal | None 
     clips = _clips(options.inputs)
     if parse_scale(options.scale_from).kind != "camera_height":
         scale_of_model(parse_scale(options.scale_from), model)  # complains before any work is done
+    alone = next((clip for clip in clips if clip.kind == "image"), None) if options.poses else None
+    if alone:
+        raise UserError(f"--poses: {alone.source} is a single picture; frames in a row are a folder, a glob, a video")
     if options.poses and model.trained.pose_net is None:
         raise UserError(f"--poses: {model.trained.path} has no pose network")
     trained = model.trained
@@ -130,7 +133,11 @@ def _clips(inputs: tuple[str, ...]) -> list[Pictures]:
     """The clips of what was named, then the sequences of manifests."""
     manifests = [Path(text) for text in inputs if text.endswith(".jsonl")]
     pictures = [text for text in inputs if not text.endswith(".jsonl")]
-    return [*find_pictures(pictures), *(clip for path in manifests for clip in manifest_pictures(path))]
+    clips = find_pictures(pictures)
+    names = {clip.name for clip in clips}  # sequences of two manifests may have one
+    for clip in (clip for path in manifests for clip in manifest_pictures(path)):
+        clips.append(replace(clip, name=unique_name(clip.name, names)))
+    return clips
 
 
 def _predictions(

@@ -51,7 +51,7 @@ from depth.training.monitor import Monitor
 from depth.training.schedule import Settings, Validation
 from depth.training.trainer import Trainer
 from depth.training.validation import FrameValidation
-from depth.types import FrameBatch, UserError
+from depth.types import RawBatch, UserError
 
 
 def main() -> None:
@@ -95,9 +95,8 @@ def train(config: Config, process: Process) -> bool:
     if process.is_main:
         print(f"run: {folder}\nlook: tensorboard --logdir {config.log.log_dir}", flush=True)
     finished = trainer.fit()
-    if process.is_main and config.data.learn_intrinsics and sets.shown is not None:
-        shown = prepare(sets.shown, process.device)
-        print(_write_learned_camera(objective, shown, place.own, folder / "camera.json"))
+    if process.is_main and config.data.learn_intrinsics:
+        print(_write_learned_camera(objective, sets.shown, place.own, folder / "camera.json", process.device))
     if process.is_main:
         print(next_steps(config, folder, process.world_size, None if finished else trainer.progress.step), flush=True)
     return finished
@@ -217,9 +216,16 @@ def _protocol(place: DataPlace) -> Protocol:
 
 
 def _write_learned_camera(
-    objective: SelfSupervisedObjective, batch: FrameBatch, footage: OwnSource | None, path: Path
+    objective: SelfSupervisedObjective,
+    shown: RawBatch | None,
+    footage: OwnSource | None,
+    path: Path,
+    device: torch.device,
 ) -> str:
     """Writes the camera that is predicted for these frames, for the footage's size where there is footage."""
+    if shown is None:
+        return f"learned camera: there are no validation frames to ask it of, so {path} is not written"
+    batch = prepare(shown, device)
     objective.eval()
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         matrix = objective.predict_motion(batch)[1].mean(0).tolist()

@@ -109,7 +109,7 @@ def _load_original(folder: Path) -> TrainedModel:
         poses = load_monodepth2_poses(folder)
         if poses is None:
             return None
-        pose_net = PoseNet(f"resnet{poses.num_layers}", unit=STEREO_UNIT if weights.use_stereo else 1.0)
+        pose_net = PoseNet(f"resnet{poses.num_layers}")  # in the unit of its depths, see unit_factor
         load_weights(pose_net, poses.weights, "pose network", folder)
         return pose_net
 

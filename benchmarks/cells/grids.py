@@ -122,7 +122,7 @@ GRIDS: Mapping[str, tuple[Cell, ...]] = {
         Cell("gamma 1", _dejavu(dejavu_weight=1.0)),  # what a cross-entropy can hear
         Cell("no C", _dejavu(dejavu_condition="none")),
         Cell("detached C", _dejavu(dejavu_condition="detached")),
-        Cell("no redaction", _dejavu(edit="none")),
+        Cell("no redaction", _dejavu(edit="none", crm="forward")),  # additive would have nothing to add
         Cell("bandstop", _dejavu(edit="bandstop")),
         Cell("bandstop, ten times gamma", _dejavu(edit="bandstop", dejavu_weight=0.1)),
         # The paper's module, and the weights with which it was measured here before.

@@ -83,14 +83,14 @@ def _folder(root: Path, text: str, names: set[str]) -> list[Pictures]:
     found, notes = look_into(root, IMAGE_SUFFIXES)
     if not found:
         raise _nothing(text, notes)
-    home = _unique(root.resolve().name or "root", names)
+    home = unique_name(root.resolve().name or "root", names)
     clips: list[Pictures] = []
     for contents in found:
         inside = contents.folder.relative_to(root)
-        name = home if contents.folder == root else _unique(f"{home}/{inside.as_posix()}", names)
+        name = home if contents.folder == root else unique_name(f"{home}/{inside.as_posix()}", names)
         if contents.images:
             stems: set[str] = set()
-            frames = [Frame(_unique(path.stem, stems), path) for path in contents.images]
+            frames = [Frame(unique_name(path.stem, stems), path) for path in contents.images]
             clips.append(_pictures(name, str(contents.folder), frames))
         clips += [_video(path, str(path), f"{name}/{path.stem}", names) for path in contents.videos]
     clips[0].notes.extend(notes)
@@ -106,8 +106,8 @@ def _matches(pattern: str, text: str, names: set[str]) -> list[Pictures]:
     kept, notes = sort_out(in_order(wanted), base)
     if not kept:
         raise _nothing(text, notes)
-    home, stems = _unique(base.name or "root", names), set()
-    frames = [Frame(_unique(_inside(p, base), stems), found[p]) for p in kept if not is_video(p)]
+    home, stems = unique_name(base.name or "root", names), set()
+    frames = [Frame(unique_name(_inside(p, base), stems), found[p]) for p in kept if not is_video(p)]
     clips = [_pictures(home, text, frames)] if frames else []
     clips += [_video(found[p], str(found[p]), f"{home}/{_inside(p, base)}", names) for p in kept if is_video(p)]
     clips[0].notes.extend(notes)
@@ -133,7 +133,7 @@ def _single(path: Path, text: str, names: set[str]) -> Pictures:
         return _video(path, text, path.stem, names)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise UserError(f"{path} is neither an image nor a video by its name (known: {known_suffixes()})")
-    name = _unique(path.stem, names)
+    name = unique_name(path.stem, names)
     return Pictures(name, text, "image", lambda: iter([Frame(name, path)]), 1, _DEFAULT_FPS)
 
 
@@ -153,7 +153,7 @@ def _video(path: Path, source: str, name: str, names: set[str]) -> Pictures:
         notes.extend(cut_short(path.name, number, count))
 
     claimed = count if count > 0 else None
-    return Pictures(_unique(name, names), source, "video", frames, claimed, fps or _DEFAULT_FPS, notes, aspect)
+    return Pictures(unique_name(name, names), source, "video", frames, claimed, fps or _DEFAULT_FPS, notes, aspect)
 
 
 def cut_short(name: str, frames: int, claimed: int) -> list[str]:
@@ -168,7 +168,9 @@ def _camera(index: int, names: set[str]) -> Pictures:
     capture = _open(index, what)
     fps = fps_of(capture) or _DEFAULT_FPS
     capture.release()
-    return Pictures(_unique(f"camera_{index}", names), str(index), "camera", lambda: _decode(index, what), None, fps)
+    return Pictures(
+        unique_name(f"camera_{index}", names), str(index), "camera", lambda: _decode(index, what), None, fps
+    )
 
 
 def _open(source: Path | int, complaint: str) -> cv2.VideoCapture:
@@ -195,7 +197,7 @@ def _decode(source: Path | int, complaint: str) -> Iterator[Frame]:
         raise UserError(f"{complaint}; not a single frame could be read")
 
 
-def _unique(name: str, names: set[str]) -> str:
+def unique_name(name: str, names: set[str]) -> str:
     """The name, or name_2, name_3... where it is taken; it is taken then."""
     candidate, number = name, 1
     while candidate in names:

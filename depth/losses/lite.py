@@ -37,10 +37,12 @@ class LiteDistance(nn.Module):
 
     def forward(self, regenerated: Tensor, target: Tensor) -> Tensor:
         """(B,3,H,W) each, H and W multiples of 32, in [0,1], values beyond are taken as they are -> scalar, float32."""
-        with torch.no_grad():
-            references = self.encoder(target)
-        distances = [
-            unit_distance(feature.float(), reference.float(), feature.new_ones(feature.shape[1], dtype=torch.float32))
-            for feature, reference in zip(self.encoder(regenerated), references, strict=True)
-        ]
-        return torch.stack(distances).mean()
+        # In bfloat16 the gradient that reaches the image is off by 38 to 88 %.
+        with torch.autocast(target.device.type, enabled=False):
+            with torch.no_grad():
+                references = self.encoder(target.float())
+            distances = [
+                unit_distance(feature, reference, feature.new_ones(feature.shape[1]))
+                for feature, reference in zip(self.encoder(regenerated.float()), references, strict=True)
+            ]
+            return torch.stack(distances).mean()

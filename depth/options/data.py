@@ -27,11 +27,11 @@ class DataOptions:
     split: str = "eigen_zhou"
     """Name of a split in splits/, or a folder or file of your own; odom reads KITTI's odometry layout."""
     height: Integer = None
-    """Rows of the network's input in pixels, a multiple of 32. Default: 192 (64 on the embedded world; with video and
-    frames, as the images' aspect asks for)."""
+    """Rows of the network's input in pixels, a multiple of 32. Default: 192 (64 on the embedded world, 128 with labels;
+    with video and frames, as the images' aspect asks for; with labelled sets, near their own)."""
     width: Integer = None
-    """Columns of the network's input in pixels, a multiple of 32. Default: 640 (224 on the embedded world; with video
-    and frames, as the images' aspect asks for)."""
+    """Columns of the network's input in pixels, a multiple of 32. Default: 640 (224 on the embedded world, 416 with
+    labels; with video and frames, as the images' aspect asks for; with labelled sets, near their own)."""
     frame_ids: tuple[int, ...] = (0, -1, 1)
     """Frames of a sample as offsets in time; 0, the target, comes first."""
     intrinsics: Text = None

@@ -111,6 +111,8 @@ class DejaVuOptions:
                 image_terms + self.dejavu_cyclic + self.dejavu_text > 0,
                 "--dejavu has no weight above 0: leave it out, or raise --dejavu_weight",
             )
+            empty = self.edit == "none" and self.crm == "additive"
+            check(not empty, "--edit none leaves --crm additive nothing to add: give --crm forward")
             self._check_read()
             return
         read = {"dejavu_attention", *(_OF_ATTENTION if self.dejavu_attention else ())}

@@ -13,6 +13,7 @@ from depth.options.fields import CheckpointChoice, Integer, Number, Text, check
 ProtocolName = Annotated[Literal["frames", "make3d", "ddad"] | None, tyro.conf.arg(metavar="{frames,make3d,ddad}")]
 CropName = Annotated[Literal["none", "garg", "eigen"] | None, tyro.conf.arg(metavar="{none,garg,eigen}")]
 MANIFEST_PARTS = ("train", "val", "test", "all")
+_NOT_SUBMITTED = "gt_path gt_scale min_depth max_depth crop save_pred_disps ext_disp_to_eval no_eval".split()
 
 
 def _check_manifest(dataset: str, data_path: str | None, eval_split: str | None) -> None:
@@ -112,6 +113,9 @@ class EvaluationOptions(_ModelOptions):
             self.pred_depth_scale_factor is None or self.pred_depth_scale_factor > 0,
             "--pred_depth_scale_factor is above 0",
         )
+        for name in _NOT_SUBMITTED:
+            idle = self.eval_split == "benchmark" and getattr(self, name) not in (None, False)
+            check(not idle, f"--{name} has no place beside --eval_split benchmark, which writes a submission alone")
         check(not self.no_eval or self.save_pred_disps, "--no_eval without --save_pred_disps leaves nothing to look at")
         for name in ("no_eval", "post_process", "load_weights_folder", "checkpoint_choice"):  # a file needs no model
             both = self.ext_disp_to_eval and getattr(self, name) not in (None, False, "last")

@@ -68,6 +68,8 @@ def _check_tasks(config: Config) -> None:
     check(not unlabelled, f"--dataset {data.dataset} has no video: give --tasks, and for depth --depth_from labels")
     if not tasks.labelled:
         return
+    unlearnt = ", ".join(tasks.unlearnt)
+    check(not unlearnt, f"--tasks {unlearnt} with a weight of 0 is not learnt: leave it out")
     check(data.dataset != "video", "--dataset video has no labels: --tasks depth is what it can teach")
     check(config.network.depth_net == "resnet", f"--depth_net {config.network.depth_net} is for --tasks depth alone")
     attention = config.dejavu.dejavu_attention

@@ -66,6 +66,17 @@ class TaskOptions:
             check(side >= 64 and side % 32 == 0, f"--crop {side} is not a multiple of 32, or below 64")
 
     @property
+    def unlearnt(self) -> tuple[str, ...]:
+        """The tasks that have labels, and no weight above 0."""
+        weights = {
+            "semantics": (self.semantics_weight,),
+            "normals": (self.normals_weight,),
+            "depth": (self.depth_weight,),
+            "panoptic": (self.centre_weight, self.offset_weight),
+        }
+        return tuple(name for name in self.labelled if all(weight == 0 for weight in weights[name]))
+
+    @property
     def predicted(self) -> tuple[str, ...]:
         """--tasks and what they bring along, in the order of TASKS."""
         return _with_semantics(self.tasks)

@@ -25,7 +25,7 @@ class TrainOptions:
     640x192, batch 4; demo: what `make demo` trains on the embedded world; cityscapes, camvid (semantics), nyud
     (semantics, depth, normals), vkitti2 (semantics, depth, panoptic): sizes, windows and lengths of the field."""
     batch_size: Integer = None
-    """Samples a step, with torchrun for each process. Default: 12 (4 on the embedded world)."""
+    """Samples a step, with torchrun for each process. Default: 12 (4 on the embedded world); with labels 8."""
     num_epochs: Integer = None
     """Passes over the training samples. Default: 20, as published, and 30 with --encoder_weights scratch (8 on the
     embedded world); with labels 60 (9)."""

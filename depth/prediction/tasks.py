@@ -82,6 +82,7 @@ class TaskModel:
 
 def write_results(model: TaskModel, folder: Path, stem: str, results: dict[str, np.ndarray]) -> None:
     """Writes <stem>_<task>.png, which `describe` explains, and <stem>_<task>_colour.jpg. Raises UserError."""
+    make_folder((folder / stem).parent)  # names out of a glob hold folders
     for name, result in results.items():
         task = model.tasks[name]
         png = cv2.imencode(".png", task.stored(result))[1]
@@ -96,9 +97,10 @@ class Clip(Protocol):
 
     name: str
     kind: str  # "image" is a clip of one
+    pixel_aspect: float
 
     def frames(self) -> Iterator[Any]:
-        """Frames with `name`, and `path` or `pixels`, uint8 (H,W,3)."""
+        """Frames with `name`, `path` or `pixels`, uint8 (H,W,3), and `camera`, a CameraFile or None."""
 
 
 def predict_tasks(clips: Sequence[Clip], options: PredictOptions, model: TaskModel, stop: StopSignal) -> str:
@@ -118,17 +120,22 @@ def predict_tasks(clips: Sequence[Clip], options: PredictOptions, model: TaskMod
         single = clip.kind == "image"
         folder = Path(options.out) if single else Path(options.out) / clip.name
         frames = itertools.takewhile(lambda _: stop.number is None, itertools.islice(clip.frames(), options.max_frames))
-        count += _predict_clip(model, folder, f"{clip.name}.json" if single else "clip.json", frames)
+        sidecar = folder / (f"{clip.name}.json" if single else "clip.json")
+        count += _predict_clip(model, sidecar, frames, clip.pixel_aspect)
     return f"{count} frames: {', '.join(model.tasks)}; written: {options.out}/, what the files mean in its .json"
 
 
-def _predict_clip(model: TaskModel, folder: Path, sidecar: str, frames: Iterable[Any]) -> int:
-    """Predicts and writes a clip's frames and its JSON; returns how many there were."""
-    make_folder(folder)
-    names = []
+def _predict_clip(model: TaskModel, sidecar: Path, frames: Iterable[Any], pixel_aspect: float) -> int:
+    """Predicts and writes a clip's frames, and its JSON beside them; returns how many there were."""
+    make_folder(sidecar.parent)
+    names, straightened = [], False
     for frame in frames:
         picture = frame.pixels if frame.path is None else read_picture(frame.path)
-        write_results(model, folder, frame.name, model.predict(picture))
+        size = picture.shape[1], picture.shape[0], pixel_aspect
+        lens = None if frame.camera is None else frame.camera.lens_for(*size)
+        straightened |= lens is not None
+        results = model.predict(picture if lens is None else lens.straighten_pixels(picture))
+        write_results(model, sidecar.parent, frame.name, results)
         names.append(frame.name)
     trained = model.trained
     classes = {} if model.classes is None else {"classes": dict(enumerate(model.classes.names))}
@@ -137,7 +144,8 @@ def _predict_clip(model: TaskModel, folder: Path, sidecar: str, frames: Iterable
         "model": str(trained.path),
         "trained_on": trained.record.get("dataset") or "unknown",
         "network_input": {"width": trained.width, "height": trained.height},
+        "pictures": "straightened" if straightened else "as given",
         "frames": names,
     }
-    write_sidecar(folder / sidecar, facts | classes)
+    write_sidecar(sidecar, facts | classes)
     return len(names)

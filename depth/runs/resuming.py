@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from dataclasses import fields, replace
@@ -15,6 +16,7 @@ from depth.options.describe import run_name
 from depth.runs.checkpoint import load_resumable
 from depth.runs.run_folder import claim_run, create_run, read_run
 from depth.support.distributed import Process, any_rank, from_main
+from depth.support.files import write_file
 from depth.types import UserError
 
 # What belongs to the machine and not to the run. A run's record may come from someone else: it does not choose where
@@ -87,11 +89,17 @@ def restarted(config: Config, again: bool) -> Config:
 
 
 def load_same(run: Path, process: Process) -> tuple[Path, dict[str, Any]]:
-    """`load_resumable` on every rank. Raises UserError where they find different steps."""
+    """`load_resumable` on every rank; a last.pt that cannot be read becomes last.damaged.pt.
+
+    Raises UserError where they find different steps.
+    """
     path, state = load_resumable(run, say=process.is_main)
     step, steps = state["progress"]["step"], from_main(state["progress"]["step"])
     if step != steps:
         raise UserError(f"{path} is at step {step}, the main process's at {steps}: all machines must share this folder")
+    last = path.with_name("last.pt")
+    if process.is_main and path != last and last.exists():  # the next one would push it onto the only good one
+        os.replace(last, last.with_name("last.damaged.pt"))
     return path, state
 
 
@@ -106,10 +114,18 @@ def resume_command(config: Config, folder: Path, world_size: int) -> str:
 
 
 def open_run(config: Config, record: dict[str, Any], again: bool) -> tuple[Path, IO[str]]:
-    """The run's folder, a new one but with --resume, and the claim on it; see depth.runs.run_folder.create_run."""
+    """The run's folder, a new one but with --resume, and the claim on it; see depth.runs.run_folder.create_run.
+
+    A run that goes on keeps its record but for what may change: whoever resumes it next goes on with that.
+    """
     log = config.log
     if log.resume:
-        return Path(log.resume), claim_run(Path(log.resume))
+        folder = Path(log.resume)
+        claim, kept = claim_run(folder), read_run(folder)
+        for group, names in _MAY_CHANGE.items():
+            kept["config"][group] |= {name: getattr(getattr(config, group), name) for name in names}
+        write_file(folder / "config.json", json.dumps(kept, indent=2).encode())
+        return folder, claim
     return create_run(log.log_dir, log.model_name, run_name(config), record, again)
 
 

@@ -178,8 +178,8 @@ class Trainer:
         self.monitor.scalars({f"validation/{name}": value for name, value in scores.items()}, progress.step)
         self.monitor.watch(scores, progress.step)
         self._show()
-        # Not "<" alone: a first score that is NaN would then stay the best for ever.
-        best = progress.best is None or not scores["score"] >= progress.best
+        # NaN, which is no number's equal nor its own, neither stays the best nor pushes out a good model.
+        best = progress.best is None or scores["score"] < progress.best or progress.best != progress.best
         if best:
             progress.best = scores["score"]
             state = {**self.header, "progress": asdict(progress), "chosen_by": self.validation.criterion}

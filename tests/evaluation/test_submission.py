@@ -67,6 +67,15 @@ def test_what_refuses_a_submission(images, tmp_path):
         evaluate(EvaluationOptions(**options, disable_median_scaling=True, pred_depth_scale_factor=5.0))
     with pytest.raises(UserError, match="unpack data_depth_selection.zip"):
         benchmark_images(tmp_path)
+    with pytest.raises(UserError, match="--ext_disp_to_eval has no place beside --eval_split benchmark"):
+        EvaluationOptions(**options, ext_disp_to_eval="disps.npy", eval_stereo=True)
+
+
+def test_the_benchmark_is_looked_for_where_kitti_is(images, tmp_path, monkeypatch):
+    run = save_run(tmp_path / "run", use_stereo=True)
+    monkeypatch.setenv("KITTI_DATA", str(images))
+    options = {"eval_split": "benchmark", "load_weights_folder": str(run), "device": "cpu", "skip_missing": True}
+    assert evaluate(EvaluationOptions(**options)) is None and (run / "submission" / "submission.zip").is_file()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from depth.options.config import Config, config_from_dict
 from depth.options.data import DataOptions
 from depth.options.log import LogOptions
 from depth.options.train import TrainOptions
-from depth.runs.checkpoint import save_checkpoint
-from depth.runs.resuming import load_same, restarted, resume_command, resumed, was_restarted
-from depth.runs.run_folder import create_run
+from depth.runs.checkpoint import load_checkpoint, save_checkpoint
+from depth.runs.resuming import load_same, open_run, restarted, resume_command, resumed, was_restarted
+from depth.runs.run_folder import create_run, read_run
 from depth.support.distributed import Process
 from depth.types import UserError
 
@@ -120,3 +120,29 @@ def test_the_command_to_go_on(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert resume_command(Config(), tmp_path, 4).startswith("torchrun --nproc_per_node 2 train.py --resume ")
+
+
+def test_a_run_that_was_made_longer_stays_so(tmp_path):
+    """The command that an interrupted training prints, --resume RUN, goes on to the new end."""
+    config = Config(data=DataOptions(data_path="/data"), train=TrainOptions(num_epochs=2, seed=5))
+    folder, claim = create_run(str(tmp_path), "run", "x", {"config": config.to_dict(), "versions": {"torch": "1"}})
+    claim.close()
+    resume = LogOptions(resume=str(folder))
+    longer = Config(data=DataOptions(data_path="/moved"), train=TrainOptions(num_epochs=4, max_steps=9), log=resume)
+    open_run(resumed(longer), {"config": {}, "versions": {}}, again=False)[1].close()
+    again = resumed(Config(log=resume))
+    assert (again.train.num_epochs, again.train.max_steps, again.data.data_path) == (4, 9, "/moved")
+    assert again.train.seed == 5 and again.log.log_dir == config.log.log_dir
+    assert read_run(folder)["versions"] == {"torch": "1"} and read_run(folder)["config"]["log"]["resume"] is None
+
+
+def test_a_damaged_last_checkpoint_does_not_push_out_the_good_one(tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for step in (1, 2):
+        save_checkpoint(folder / "last.pt", {"progress": {"step": step}}, keep_previous=True)
+    (folder / "last.pt").write_bytes(b"half")
+    path, state = load_same(tmp_path, Process(0, 1, torch.device("cpu")))
+    assert path.name == "previous.pt" and (folder / "last.damaged.pt").read_bytes() == b"half"
+    save_checkpoint(folder / "last.pt", {"progress": {"step": 3}}, keep_previous=True)
+    assert load_checkpoint(folder / "previous.pt")["progress"]["step"] == 1

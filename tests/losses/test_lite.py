@@ -117,3 +117,13 @@ def test_its_losses_have_its_name(distance):
     values = objective(make_batch(height=64, width=96)).terms.values
     assert {"regeneration_lite", "attention_lite"} < set(values) and not any("lpips" in name for name in values)
     assert values["regeneration_lite"] > 0
+
+
+def test_under_autocast(distance):
+    image, target = torch.rand(2, 1, 3, 64, 96).unbind(0)
+    image.requires_grad_()
+    (expected,) = torch.autograd.grad(plain := distance(image, target), image)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = distance(image, target)
+        (gradient,) = torch.autograd.grad(under_autocast, image)
+    assert torch.equal(under_autocast, plain) and torch.equal(gradient, expected)

@@ -3,12 +3,13 @@
 import pytest
 
 from depth.options.config import config_from_dict
+from depth.options.dejavu import DejaVuOptions
 from depth.options.presets import parse_training
 from depth.types import UserError
 
 
 @pytest.mark.parametrize(
-    "line", ["--edit blocks", "--dejavu_weight 1 --crm recursive", "--dejavu_attention --edit none"]
+    "line", ["--edit blocks", "--dejavu_weight 1 --crm recursive", "--dejavu_attention --edit none --crm forward"]
 )
 def test_branch_options_without_the_branch_are_refused(line):
     """Whoever forgets --dejavu in an ablation would publish a baseline as DejaVu."""
@@ -41,7 +42,7 @@ def test_options_that_nothing_reads_beside_the_others_are_refused(line, idle):
     [
         "--edit blocks --edit_drop 0.3 --edit_block 8", "--edit pixels --edit_keep 0.3",
         "--edit spectral --edit_band 0.1 0.2",
-        "--edit highpass --edit_cutoff 0.1", "--edit none --edit_band 0.1 0.2 --dejavu_attention",
+        "--edit highpass --edit_cutoff 0.1", "--edit none --crm forward --edit_band 0.1 0.2 --dejavu_attention",
         "--text_weights random --dejavu_text 0.1", "--pose_scale speed --speed_weight 1", "--edit_drop 0.3",
     ],
 )  # fmt: skip
@@ -61,3 +62,21 @@ def test_a_branch_without_weight_is_refused_but_an_older_runs_record_is_read(wei
 def test_attention_without_the_branch_takes_what_it_reads():
     line = "--dejavu_attention --edit_band 0.1 0.2 --dejavu_weight 0 --lpips_net vgg --lpips_weights random"
     assert parse_training("", line.split()).dejavu.dejavu_attention
+
+
+def test_the_module_that_adds_is_refused_where_nothing_is_taken_away():
+    """It would be perfect before its first step, and the control a baseline under another name."""
+    with pytest.raises(UserError, match="--edit none leaves --crm additive nothing to add"):
+        parse_training("", "--dejavu --edit none".split())
+    assert DejaVuOptions(dejavu=True, edit="none").edit == "none"  # in an older run's record
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["semantics --semantics_weight 0", "normals semantics --normals_weight 0 --balance uncertainty",
+     "panoptic --centre_weight 0 --offset_weight 0", "depth semantics --depth_from labels --depth_weight 0"],
+)  # fmt: skip
+def test_a_task_without_weight_is_refused(line):
+    with pytest.raises(UserError, match="with a weight of 0 is not learnt"):
+        parse_training("", ["--dataset", "synthetic", "--tasks", *line.split()])
+    assert parse_training("", "--dataset synthetic --tasks panoptic --centre_weight 0".split()).tasks.unlearnt == ()

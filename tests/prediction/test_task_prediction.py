@@ -13,6 +13,7 @@ import torch
 
 import depth
 from datasets.footage.media import find_pictures
+from datasets.tools.manifest_pictures import manifest_pictures
 from depth.dense.building import load_dense, load_depth
 from depth.options.predict import ExportOptions, PredictOptions
 from depth.prediction.export import export
@@ -25,6 +26,7 @@ from depth.tasks.depth import Depth
 from depth.types import UserError
 from predict import load
 from tests.dense_samples import ALL, CLASSES, dense_config, dense_objective
+from tests.manifest_maker import CAMERA, frames, write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,6 +109,25 @@ def test_files_say_what_they_hold(run, photo, tmp_path):
     facts = json.loads((tmp_path / "street.json").read_text())
     assert set(facts["files"]) == {f"*_{name}.png" for name in ALL} and facts["classes"]["2"] == "car"
     assert len(list(tmp_path.glob("*_colour.jpg"))) == 4
+
+
+def test_a_globs_folders_and_a_manifests_lens(run, photo, tmp_path, monkeypatch):
+    """Names out of a glob hold folders; a network that was trained on straight frames sees straight ones."""
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        shutil.copy(photo, tmp_path / "in" / name / "0.png")
+    options = PredictOptions((str(tmp_path / "in/*/*.png"),), str(run), out=str(tmp_path / "out"), device="cpu")
+    predicted(options)
+    assert len(list((tmp_path / "out").rglob("[ab]/0_semantics.png"))) == 2
+    seen, results = [], TaskModel.predict
+    monkeypatch.setattr(TaskModel, "predict", lambda self, image: seen.append(image) or results(self, image))
+    for number, camera in enumerate((CAMERA, CAMERA | {"distortion": [-0.1, 0.01, 0, 0]})):
+        path = write(tmp_path / "m.jsonl", frames(tmp_path, 1, "street"), {"manifest": 1, "cameras": {"front": camera}})
+        options = PredictOptions((str(path),), str(run), out=str(tmp_path / str(number)), device="cpu")
+        predict_tasks(manifest_pictures(path), options, load(options), StopSignal())
+        facts = json.loads((tmp_path / str(number) / "street/clip.json").read_text())
+        assert facts["pictures"] == ("straightened" if number else "as given")
+    assert (seen[0] != seen[1]).any()
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,18 @@ def test_a_sequences_name_leads_nowhere_else(tmp_path):
     for name, expected in {"../../x": "x", "/etc/passwd": "etc/passwd", "a\\..\\b": "a/b", "..": "sequence"}.items():
         path = write(tmp_path / "m.jsonl", [lines[0] | {"sequence": name}])
         assert [clip.name for clip in manifest_pictures(path)] == [expected]
+
+
+def test_outputs_of_two_clips_never_share_a_file(run_folder, tmp_path):
+    """Manifests with a sequence of one name, and pictures that are each a clip."""
+    paths = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        paths.append(write(tmp_path / name / "m.jsonl", frames(tmp_path / name, 2, "street")))
+    summary = run_predict(run_folder, tmp_path, *paths, write=("npy",))
+    assert [sidecar.parent.name for sidecar in summary.sidecars] == ["street", "street_2"]
+    pictures = sorted(noise_folder(tmp_path / "clip").iterdir())[:2]
+    run_predict(run_folder, tmp_path, *pictures, video="yes", write=())
+    assert {path.stem for path in (tmp_path / "out").glob("*.mp4")} == {f"{p.stem}_side_by_side" for p in pictures}
+    with pytest.raises(UserError, match="--poses: .* is a single picture"):
+        run_predict(run_folder, tmp_path, pictures[0], poses=True)

@@ -59,14 +59,16 @@ def test_outputs_equal_those_of_the_original_layout(tmp_path, num_layers, pose_n
     torch.testing.assert_close(found_pose, expected_pose, atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("num_layers", "metres"), [(18, 1.0), (50, 5.4)])
-def test_translations_of_a_stereo_folder_are_metres(tmp_path, num_layers, metres):
+@pytest.mark.parametrize(("num_layers", "metres"), [(18, None), (50, 5.4)])
+def test_translations_have_the_unit_of_the_depths(tmp_path, num_layers, metres):
+    """Both are multiplied by `unit_factor` where metres are asked for, and once."""
     _, _, pose_encoder, pose = write_original(tmp_path, num_layers, 18)  # 50 is written as trained with stereo
     pair = torch.rand(1, 6, 96, 160, generator=torch.Generator().manual_seed(3))
+    trained = load_trained(tmp_path)
     with torch.no_grad():
-        expected, found = pose(pose_encoder(pair)[-1])[0], load_trained(tmp_path).pose_net(pair)[0]
-    torch.testing.assert_close(found[:3], expected[:3], atol=1e-6, rtol=1e-3)
-    torch.testing.assert_close(found[3:], metres * expected[3:], atol=1e-6, rtol=1e-3)
+        expected, found = pose(pose_encoder(pair)[-1])[0], trained.pose_net(pair)[0]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-3)
+    assert (trained.unit_factor if trained.metres_from else None) == metres
 
 
 def test_a_folder_without_pose_files_has_no_pose(folder):

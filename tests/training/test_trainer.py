@@ -24,6 +24,13 @@ def test_a_first_score_that_is_no_number_does_not_stay_the_best(tmp_path):
     assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["progress"]["step"] == 10
 
 
+def test_a_later_score_that_is_no_number_does_not_replace_the_best(tmp_path):
+    trainer = toy_trainer(tmp_path, validation=Validation([1.0, float("nan"), 3.0]))
+    trainer.fit()
+    assert trainer.progress.best == 1.0
+    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["progress"]["step"] == 5
+
+
 def test_best_follows_the_lowest_score(tmp_path, capsys):
     trainer = toy_trainer(tmp_path, validation=Validation([3.0, 1.0, 2.0]))
     trainer.fit()
