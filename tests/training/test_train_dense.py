@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import evaluate_dense
+from datasets.labelled.world import WorldLabels
 from datasets.world.making import WorldSpec, ensure_world
 from depth.dense.building import build_dense_objective, load_dense, load_dense_into, load_depth
 from depth.options.config import Config, resolved
@@ -137,6 +138,17 @@ def test_evaluation_leaves_its_files(run, world, capsys):
     for name in ALL:
         figure = report.tasks[name].figures[0]
         assert other.results[name][figure] == pytest.approx(report.results[name][figure], abs=1e-3)
+
+
+def test_a_set_without_a_training_part_is_evaluated_alone(run, world, tmp_path, monkeypatch, capsys):
+    images = WorldLabels.images
+    monkeypatch.setattr(WorldLabels, "images", lambda self, part: [] if part == "train" else images(self, part))
+    options = {"load_weights_folder": str(run), "data_path": str(world), "num_workers": 0, "device": "cpu"}
+    evaluate_dense.evaluate(DenseOptions(**options, eval_out_dir=str(tmp_path)), PROCESS)
+    values = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(values["metrics"]) == set(ALL) and not any(values["constant"].values())
+    assert "no constant prediction stands beside the model" in capsys.readouterr().out
+    assert "| constant" not in (tmp_path / "metrics.md").read_text()
 
 
 def test_predictions_are_stored(run, world):
