@@ -43,7 +43,7 @@ from depth.runs.checkpoint import seed_generators
 from depth.runs.resuming import load_same, next_steps, open_run, restarted, resumed, was_restarted
 from depth.runs.run_folder import versions
 from depth.support.cli import run
-from depth.support.distributed import Process, process_group, with_synchronised_norms
+from depth.support.distributed import Process, process_group, use_gpus_well, with_synchronised_norms
 from depth.support.host import bfloat16_networks
 from depth.trained import load_into
 from depth.training.dense_validation import DenseValidation
@@ -105,7 +105,7 @@ def train(config: Config, process: Process) -> bool:
 def _objective(config: Config, process: Process, record: dict[str, Any]) -> SelfSupervisedObjective:
     """What is trained, on its device, and the generators seeded: the same networks everywhere, other draws by rank."""
     seed_generators(config.train.seed)
-    torch.backends.cudnn.benchmark = True  # sizes stay: the fastest convolutions for them are looked for once
+    use_gpus_well()
     config = encoders_from_scratch(config) if config.log.resume else config
     objective = build_dense_objective(config, record["classes"]) if config.tasks.labelled else build_objective(config)
     if config.log.load_weights_folder and not config.log.resume:

@@ -32,7 +32,7 @@ from benchmarks.smoke.checks import CHECKS  # noqa: E402
 from benchmarks.smoke.session import Failed, Session, Skipped  # noqa: E402
 from depth.options.fields import Text, check  # noqa: E402
 from depth.support.cli import parse, run  # noqa: E402
-from depth.support.distributed import choose_device  # noqa: E402
+from depth.support.distributed import choose_device, unusable_gpu  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class SmokeOptions:
 def main() -> None:
     """All checks; exit code 1 where one failed. Raises UserError for bad flags."""
     options = parse(SmokeOptions, __doc__)
+    if options.device is None and (why := unusable_gpu()):
+        print(f"FAILED: {why}")
+        sys.exit(1)
     if options.device is None and not torch.cuda.is_available():
         print("no CUDA GPU here: nothing was checked; --device cpu checks what can be checked without one")
         return

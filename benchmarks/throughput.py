@@ -28,7 +28,7 @@ from benchmarks.timings.timing import Row, markdown  # noqa: E402
 from depth.options.fields import Integer, Text, check  # noqa: E402
 from depth.runs.run_folder import versions  # noqa: E402
 from depth.support.cli import parse, run  # noqa: E402
-from depth.support.distributed import choose_device  # noqa: E402
+from depth.support.distributed import choose_device, use_gpus_well  # noqa: E402
 
 Part = Literal["limits", "loader", "step", "end_to_end", "evaluation", "inference", "tasks"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -82,6 +82,7 @@ def main() -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
+    use_gpus_well()
     gpu = device.type == "cuda"
     machine = steps.Machine(
         device,

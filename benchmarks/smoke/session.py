@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from depth.runs.checkpoint import load_checkpoint
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds a command may take: all of it is to take five minutes on a card, and on a busy CPU as long as it likes.
 _LIMIT = {"cuda": 150.0, "cpu": 1800.0}
+_OF_COMPILING = 4  # times as long
 
 
 class Failed(Exception):
@@ -59,20 +61,25 @@ class Session:
 
         Returns what it printed on stdout. Raises Failed with its last line where it fails or takes too long.
         """
-        limit = _LIMIT["cuda" if self.gpu else "cpu"]
+        limit = _LIMIT["cuda" if self.gpu else "cpu"] * (_OF_COMPILING if "--compile" in arguments else 1)
         own = {"DEJAVU_CACHE": str(self.folder), "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "compiled")}
+        started = subprocess.Popen(
+            [*map(str, arguments)], cwd=ROOT, env={**os.environ, **own, **(environment or {})}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
         try:
-            done = subprocess.run(
-                [*map(str, arguments)], cwd=ROOT, env={**os.environ, **own, **(environment or {})}, timeout=limit,
-                capture_output=True, text=True,
-            )  # fmt: skip
+            said, complaints = started.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)  # with torchrun's processes, which would keep their GPUs
+            said, complaints = started.communicate()
             raise Failed(f"not finished in {limit:.0f} s") from None
-        (self.folder / f"{name.replace(' ', '_')}.txt").write_text(done.stdout + done.stderr)
-        if done.returncode:
-            lines = (done.stderr + done.stdout).strip().splitlines() or ["nothing was said"]
-            raise Failed(f"exit code {done.returncode}: {lines[-1]}")
-        return done.stdout
+        finally:
+            if started.returncode is not None:
+                (self.folder / f"{name.replace(' ', '_')}.txt").write_text(said + complaints)
+        if started.returncode:
+            lines = (complaints + said).strip().splitlines() or ["nothing was said"]
+            raise Failed(f"exit code {started.returncode}: {lines[-1]}")
+        return said
 
     def train(
         self,

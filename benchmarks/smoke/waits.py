@@ -14,11 +14,12 @@ from depth.options.config import Config, resolved
 from depth.options.data import DataOptions
 from depth.options.dejavu import DejaVuOptions
 from depth.options.network import NetworkOptions
-from depth.support.distributed import Process
+from depth.support.distributed import Process, use_gpus_well
 from depth.training.schedule import Settings
 from depth.training.trainer import Trainer
 
 _WARM_UP = 3  # steps that fill caches and choose convolutions
+_WAIT = "called a synchronizing CUDA operation"  # the watch also warns that it is a prototype
 
 
 def waits_of_a_step(machine: Machine, dejavu: DejaVuOptions) -> list[str]:
@@ -27,7 +28,10 @@ def waits_of_a_step(machine: Machine, dejavu: DejaVuOptions) -> list[str]:
     The watch, torch.cuda.set_sync_debug_mode, sees what PyTorch itself waits for, and no wait inside other libraries.
     """
     data = DataOptions(dataset="synthetic", height=machine.height, width=machine.width)
-    config = resolved(Config(data=data, network=NetworkOptions(encoder_weights="scratch"), dejavu=dejavu))
+    encoder = f"resnet{machine.num_layers}"
+    network = NetworkOptions(encoder=encoder, encoder_weights="scratch", pose_encoder=encoder)
+    config = resolved(Config(data=data, network=network, dejavu=dejavu))
+    use_gpus_well()
     objective = build_objective(config).to(machine.device, memory_format=torch.channels_last).train()
     optimizer, scheduler = build_optimizer(config, objective)
     loader = SimpleNamespace(batch_sampler=range(100))
@@ -46,4 +50,4 @@ def waits_of_a_step(machine: Machine, dejavu: DejaVuOptions) -> list[str]:
             trainer.step(prepare(raw, machine.device))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    return [f"{each.filename}:{each.lineno}" for each in found if "synchronizing" in str(each.message)]
+    return [f"{each.filename}:{each.lineno}" for each in found if _WAIT in str(each.message)]

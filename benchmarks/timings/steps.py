@@ -83,10 +83,10 @@ def random_raw(machine: Machine) -> RawBatch:
     target = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
     frames = torch.stack([target.roll(shift, 3) for shift in (0, -1, 1)], 1)
     k = torch.tensor([[0.58 * machine.width, 0, machine.width / 2], [0, 1.92 * machine.height, machine.height / 2]])
-    k = torch.cat([k, torch.tensor([[0.0, 0.0, 1.0]])]).expand(machine.batch_size, 3, 3)
+    k = torch.cat([k, torch.tensor([[0.0, 0.0, 1.0]])]).repeat(machine.batch_size, 1, 1)
     count = machine.batch_size
     return RawBatch(
-        (255 * frames).to(torch.uint8), k, torch.eye(4).expand(count, 4, 4), torch.zeros(count, dtype=torch.bool),
+        (255 * frames).to(torch.uint8), k, torch.eye(4).repeat(count, 1, 1), torch.zeros(count, dtype=torch.bool),
         torch.tensor([1.1, 0.9, 1.1, 0.05]).repeat(count, 1), (-1, 1), ("",) * count,
     )  # fmt: skip
 

@@ -76,7 +76,7 @@ def mirror(
     mirrored[:, 0, 1] = -intrinsics[:, 0, 1]
     mirrored[:, 0, 2] = (width - 1) - intrinsics[:, 0, 2]
     sign = torch.ones(4, device=frames.device)
-    sign[0] = -1
+    sign[:1] = -1  # sign[0] would be a copy from the host, which a GPU waits for
     conjugated = stereo_from_target * sign[:, None] * sign[None, :]
     chosen = flip[:, None, None]
     return frames, torch.where(chosen, mirrored, intrinsics), torch.where(chosen, conjugated, stereo_from_target)

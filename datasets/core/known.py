@@ -139,6 +139,6 @@ def mirror_known(known: Known, flip: Tensor) -> Known:
     motion = known.source_from_target
     if motion is not None:
         sign = torch.ones(4, device=motion.device)
-        sign[0] = -1
+        sign[:1] = -1
         motion = torch.where(chosen, motion * sign[:, None] * sign, motion)
     return Known(counted, of_sources, motion, known.travelled, depth)

@@ -67,8 +67,8 @@ def _counted(known: Known, frames: Tensor) -> Tensor:
 def _inside(places: Tensor) -> Tensor:
     """Whether pixels (B,2,H,W) lie in their image: bool (B,1,H,W)."""
     height, width = places.shape[-2:]
-    last = places.new_tensor([width - 1, height - 1]).view(2, 1, 1)
-    return ((places >= 0) & (places <= last)).all(1, keepdim=True)
+    x, y = places.split(1, 1)
+    return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 
 def _in_axes(transforms: Tensor, before_from_turned: Tensor) -> Tensor:

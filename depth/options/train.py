@@ -45,8 +45,8 @@ class TrainOptions:
     device: Text = None
     """cuda, cuda:1, mps or cpu. Default: cuda if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the depth and pose networks; geometry, losses, edits and the branch are always float32. auto is bfloat16 on a
-    GPU that has it (compute capability 8.0), else float32."""
+    """Of the depth and pose networks; geometry, losses, edits and the branch are always float32, and float32 is never
+    TF32. auto is bfloat16 on a GPU that has it (compute capability 8.0), else float32."""
     compile: bool = False
     """Compiles networks, warp and photometric loss with torch.compile: minutes at the start, for GPUs."""
     accumulate: int = 1

@@ -76,7 +76,8 @@ class Panoptic(Task):
     def condition(self, outputs: Outputs) -> Tensor:
         """(B,3,H,W): heatmap, dy / H, dx / W."""
         heatmap, offsets = self._split(outputs)
-        return torch.cat([heatmap, offsets / offsets.new_tensor(offsets.shape[-2:])[:, None, None]], 1)
+        height, width = offsets.shape[-2:]
+        return torch.cat([heatmap, offsets[:, :1] / height, offsets[:, 1:] / width], 1)
 
     def exported(self, outputs: Outputs) -> Tensor:
         """Heatmap and offsets in pixels."""

@@ -13,7 +13,7 @@ import torch
 from benchmarks import gpu_smoke
 from benchmarks.smoke import checks, waits
 from benchmarks.smoke.session import Failed, Session, Skipped
-from benchmarks.timings.steps import Machine
+from benchmarks.timings.steps import Machine, random_raw
 from depth.options.dejavu import DejaVuOptions
 from depth.training import trainer
 
@@ -102,7 +102,12 @@ def test_depths_that_are_off_fail():
 def test_waits_are_counted(monkeypatch, asked):
     """CUDA's watch warns where the host waits; here the trainer's question does, once or twice a step."""
     modes = []
-    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def watch(mode):
+        modes.append(mode)
+        warnings.warn("Synchronization debug mode does not yet detect all synchronizing operations", stacklevel=2)
+
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", watch)
 
     def question(*_):
         for _ in range(asked if modes == ["warn"] else 0):
@@ -115,6 +120,30 @@ def test_waits_are_counted(monkeypatch, asked):
     found = waits.waits_of_a_step(machine, DejaVuOptions())
     assert len(found) == asked and all("trainer.py:" in place for place in found)
     assert modes == ["warn", "default"]
+
+
+def test_random_batches_can_be_pinned():
+    """Pinning keeps strides, and writes no element twice."""
+    raw = random_raw(Machine(CPU, 64, 96, 2, 18, bfloat16=False, compile=False))
+    for value in (raw.frames, raw.intrinsics, raw.stereo_from_target, raw.flip, raw.jitter):
+        torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).copy_(value)
+
+
+def test_a_command_without_end_is_ended_with_its_children_and_leaves_its_words(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.smoke.session._LIMIT", {"cpu": 3.0})
+    code = "import subprocess as s, time; p = s.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
+    with pytest.raises(Failed, match="not finished in 3 s"):
+        session(tmp_path).command("endless", [sys.executable, "-c", code])
+    child = int((tmp_path / "endless.txt").read_text())
+    state = Path(f"/proc/{child}/status")
+    assert not state.exists() or "zombie" in state.read_text()
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_a_failure(monkeypatch, capsys):
+    monkeypatch.setattr(gpu_smoke, "unusable_gpu", lambda: "this machine has an NVIDIA GPU, but")
+    with pytest.raises(SystemExit):
+        start(monkeypatch)
+    assert capsys.readouterr().out.startswith("FAILED: this machine has an NVIDIA GPU")
 
 
 def test_a_command_that_fails_says_its_last_line(tmp_path):

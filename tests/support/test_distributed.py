@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from depth.support import distributed
 from depth.support.distributed import choose_device
@@ -27,3 +28,34 @@ def test_a_device_that_is_not_there_is_one_line(name):
     with pytest.raises(UserError, match=f"^--device {name}:? [^\n]+$") as error:
         choose_device(name)
     assert len(str(error.value)) < 300
+
+
+def test_one_gpu_is_not_given_to_all_processes(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="--device cuda:0 is one GPU for all processes of torchrun"):
+        choose_device("cuda:0")
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_told_of(monkeypatch, capsys):
+    """An old driver, or a PyTorch without CUDA: hours on the CPU would be a surprise."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(distributed.Path, "is_file", lambda self: str(self) == "/proc/driver/nvidia/version")
+    assert choose_device(None).type == "cpu"
+    assert "has an NVIDIA GPU, but PyTorch is built" in capsys.readouterr().err
+    monkeypatch.setattr(distributed.Path, "is_file", lambda self: False)
+    assert choose_device(None).type == "cpu" and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ncclRemoteError: a remote process exited", "another process has ended"),
+        ("NCCL error: ncclInvalidUsage\nLast error:\nDuplicate GPU detected", "Last error: Duplicate GPU detected"),
+    ],
+)
+def test_what_nccl_complains_of_is_not_hidden(monkeypatch, text, said):
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    with pytest.raises(UserError, match=f"^process 1 of 2: .*{said}"), distributed.process_group("cpu"):
+        raise dist.DistBackendError(text)

@@ -13,10 +13,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from datasets.core.augment import prepare
+from datasets.core.augment import mirror, prepare
+from datasets.core.known import mirror_known
+from datasets.core.turning import _inside
 from depth.build import build_objective, build_optimizer
+from depth.tasks.panoptic import Panoptic
 from depth.training.accumulation import backward_in_parts
-from tests.fake_gpu import VARIANTS, configuration, made, pretended_gpu, raw_batch
+from depth.types import Known
+from tests.dense_samples import CLASSES
+from tests.fake_gpu import HEIGHT, VARIANTS, WIDTH, configuration, made, pretended_gpu, raw_batch
 
 READS = {
     "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim",
@@ -56,6 +61,19 @@ def test_forward_on_a_gpu(variant):
     with pretended_gpu(*made(configuration(**variant)), bfloat16=True) as (objective, batch), Waits() as waits:
         loss = objective(batch).loss
     assert loss.device.type == "cuda" and waits.found == set()
+
+
+def test_mirrored_and_turned_on_a_gpu():
+    """What `prepare` does there, but for the colours, of which the host chooses the samples."""
+    with FakeTensorMode(), Waits() as waits:
+        frames, motion = torch.rand(2, 3, 3, HEIGHT, WIDTH, device="cuda"), torch.rand(2, 4, 4, device="cuda")
+        flip, k = torch.zeros(2, dtype=torch.bool, device="cuda"), torch.rand(2, 3, 3, device="cuda")
+        mirror(frames, k, motion, flip)
+        mirror_known(Known(source_from_target=torch.rand(2, 2, 4, 4, device="cuda")), flip)
+        _inside(torch.rand(2, 2, HEIGHT, WIDTH, device="cuda"))
+        task = Panoptic(CLASSES)
+        task.condition({"panoptic": torch.rand(2, 3, HEIGHT, WIDTH, device="cuda")})
+    assert waits.found == set()
 
 
 @pytest.mark.parametrize("variant", ["plain", "bandstop", "blocks"])
