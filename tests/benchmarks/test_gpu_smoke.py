@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -130,13 +131,17 @@ def test_random_batches_can_be_pinned():
 
 
 def test_a_command_without_end_is_ended_with_its_children_and_leaves_its_words(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.smoke.session._LIMIT", {"cpu": 3.0})
+    monkeypatch.setattr("benchmarks.smoke.session._LIMIT", {"cpu": 6.0})
     code = "import subprocess as s, time; p = s.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
-    with pytest.raises(Failed, match="not finished in 3 s"):
+    with pytest.raises(Failed, match="not finished in 6 s"):
         session(tmp_path).command("endless", [sys.executable, "-c", code])
     child = int((tmp_path / "endless.txt").read_text())
-    state = Path(f"/proc/{child}/status")
-    assert not state.exists() or "zombie" in state.read_text()
+    for _ in range(100):  # a signal takes its time on a busy machine
+        state = Path(f"/proc/{child}/status")
+        if not state.exists() or "zombie" in state.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {child} goes on")
 
 
 def test_a_gpu_that_pytorch_cannot_use_is_a_failure(monkeypatch, capsys):
