@@ -50,7 +50,7 @@ class Result:
     """One sequence: where the camera was, where the model puts it, and by how much that is wrong."""
 
     sequence: PoseSequence
-    predicted: np.ndarray  # float64 (N,4,4), first_from_frame, in the model's unit
+    predicted: np.ndarray  # float64 (N,4,4), first_from_frame, metres where the model's depths have them
     errors: TrajectoryErrors | None  # None where the truth is not known
     straight: TrajectoryErrors | None  # of a camera that goes straight ahead at one speed: the baseline
 

@@ -40,7 +40,7 @@ from depth.options.describe import remarks, waiting_hint
 from depth.options.network import NetworkOptions
 from depth.options.presets import parse_training
 from depth.runs.checkpoint import seed_generators
-from depth.runs.resuming import load_same, next_steps, open_run, restarted, resumed, was_restarted
+from depth.runs.resuming import keep_changes, load_same, next_steps, open_run, restarted, resumed, was_restarted
 from depth.runs.run_folder import versions
 from depth.support.cli import run
 from depth.support.distributed import Process, process_group, use_gpus_well, with_synchronised_norms
@@ -93,6 +93,7 @@ def train(config: Config, process: Process) -> bool:
     if checkpoint:
         trainer.restore(checkpoint[1], checkpoint[0])
     if process.is_main:
+        keep_changes(config, folder)
         print(f"run: {folder}\nlook: tensorboard --logdir {config.log.log_dir}", flush=True)
     finished = trainer.fit()
     if process.is_main and config.data.learn_intrinsics:
@@ -216,11 +217,7 @@ def _protocol(place: DataPlace) -> Protocol:
 
 
 def _write_learned_camera(
-    objective: SelfSupervisedObjective,
-    shown: RawBatch | None,
-    footage: OwnSource | None,
-    path: Path,
-    device: torch.device,
+    objective: SelfSupervisedObjective, shown: RawBatch | None, own: OwnSource | None, path: Path, device: torch.device
 ) -> str:
     """Writes the camera that is predicted for these frames, for the footage's size where there is footage."""
     if shown is None:
@@ -231,7 +228,7 @@ def _write_learned_camera(
         matrix = objective.predict_motion(batch)[1].mean(0).tolist()
     height, width = batch.target.shape[-2:]
     camera = PinholeCamera(width, height, matrix[0][0], matrix[1][1], matrix[0][2], matrix[1][2])
-    write_camera(path, camera.resized(*footage.size) if footage else camera)
+    write_camera(path, camera.resized(*own.size) if own else camera)
     return f"learned camera: horizontal field of view {camera.fov:.1f} degrees, in {path}"
 
 

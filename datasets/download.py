@@ -87,11 +87,17 @@ def plan(split: str, what: What, stereo: bool = False) -> list[Archive]:
             named.add(scan)
     dates = dict.fromkeys(folder.split("/")[0] for folder in files)
     archives = [Archive(f"raw_data/{d}_calib.zip", tuple(f"{d}/{name}" for name in _CALIBRATION)) for d in dates]
-    archives += [Archive(_drive_address(d), tuple(f), neighbours=frozenset(f) - named) for d, f in files.items()]
+    archives += [Archive(_drive_address(d), tuple(f), neighbours=_beyond(f, named)) for d, f in files.items()]
     if improved:
         maps = tuple(_depth_map(ref) for ref in refs)
         archives.append(Archive("data_depth_annotated.zip", maps, ("train", "val"), "data_depth_annotated"))
     return archives
+
+
+def _beyond(files: Iterable[str], named: set[str]) -> frozenset[str]:
+    """Of a drive's files, those of frames before its first named one or after its last."""
+    frames = {int(Path(file).stem) for file in files if file in named}
+    return frozenset(f for f in files if f not in named and not min(frames) < int(Path(f).stem) < max(frames))
 
 
 def _refs(split: str, what: What) -> list[FrameRef]:

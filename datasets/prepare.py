@@ -52,8 +52,8 @@ QUALITY = 92
 _COLOUR_FOLDERS = ("image_02", "image_03", "image_2", "image_3")
 _DEPTH_FOLDERS = frozenset({"proj_depth", "data_depth_annotated", "semantics"})
 _CHUNK = 16  # files handed to a process at a time
-_PART = 8  # pixels a side whose means are compared
-_DIFFERENT = 16.0  # grey levels between two pictures; JPEGs of one picture, of other qualities too, differ by less
+_PART = 32  # pixels a side whose means are compared
+_DIFFERENT = 16.0  # grey levels between two pictures; photographs of quality 10 were within 11
 
 
 def png_files(root: Path) -> list[Path]:

@@ -41,8 +41,11 @@ def plain_settings(config: Config) -> dict[str, Any]:
 
 def trained_with(recorded: Mapping[str, Any], config: Config) -> bool:
     """Whether a record's settings are a config's: an option that is younger than the record counts as it was then."""
+    wanted, data = settings_of(config), config.data.data_path
+    if data and "data_path" not in recorded.get("data", {}):  # nor did older records say which data
+        recorded = {**recorded, "data": {**recorded.get("data", {}), "data_path": data}}
     try:
-        return settings_of(config_from_dict(_without_machine(recorded))) == settings_of(config)
+        return settings_of(config_from_dict(_without_machine(recorded))) == wanted
     except UserError:  # options or values that are no longer known
         return False
 
@@ -56,7 +59,7 @@ def _without_machine(values: Mapping[str, Any]) -> dict[str, Any]:
     data = kept.get("data", {})
     path = data.pop("data_path", None)
     if path and data.get("dataset") != "synthetic":
-        data["data_path"] = Path(path).name
+        data["data_path"] = Path(path).resolve().name or "root"
     return kept
 
 

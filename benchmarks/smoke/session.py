@@ -31,6 +31,20 @@ class Skipped(Exception):
     """A check that cannot be made here; its text says why."""
 
 
+def _ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Ends a process and those that it started, which would keep their GPUs; what they said, if they let go of it.
+
+    torchrun gives its processes sessions of their own, and ends them where it is asked to end.
+    """
+    for number, patience in ((signal.SIGTERM, 40.0), (signal.SIGKILL, 10.0)):
+        os.killpg(process.pid, number)
+        try:
+            return process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            continue
+    return "", f"process {process.pid} cannot be ended"
+
+
 @dataclass(frozen=True)
 class Session:
     """Where and at what size the checks run."""
@@ -67,15 +81,18 @@ class Session:
             [*map(str, arguments)], cwd=ROOT, env={**os.environ, **own, **(environment or {})}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        late = False
         try:
             said, complaints = started.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
-            os.killpg(started.pid, signal.SIGKILL)  # with torchrun's processes, which would keep their GPUs
-            said, complaints = started.communicate()
-            raise Failed(f"not finished in {limit:.0f} s") from None
-        finally:
-            if started.returncode is not None:
-                (self.folder / f"{name.replace(' ', '_')}.txt").write_text(said + complaints)
+            late = True
+            said, complaints = _ended(started)
+        except BaseException:  # Ctrl-C reaches this process alone
+            _ended(started)
+            raise
+        (self.folder / f"{name.replace(' ', '_')}.txt").write_text(said + complaints)
+        if late:
+            raise Failed(f"not finished in {limit:.0f} s")
         if started.returncode:
             lines = (complaints + said).strip().splitlines() or ["nothing was said"]
             raise Failed(f"exit code {started.returncode}: {lines[-1]}")

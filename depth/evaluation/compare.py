@@ -162,7 +162,7 @@ def drive_of(name: str) -> str:
 
     Virtual KITTI's weathers and cameras are one drive: they render one street.
     """
-    scene = re.match(r"Scene\d+(?=/)", name)
+    scene = re.match(r"[Ss]cene\d+(?=/)", name)
     if scene:
         return scene[0]
     return name.rsplit(" ", 2)[0] if " " in name else re.sub(r"[_/][^_/]*$", "", name)

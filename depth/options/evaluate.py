@@ -91,7 +91,7 @@ class EvaluationOptions(_ModelOptions):
     post_process: bool = False
     """Averages each prediction with the mirrored image's; costs twice the time."""
     save_pred_disps: bool = False
-    """Also writes disps_<split>_split.npy (with --post_process, ..._post_processed.npy): inverse depths (N,H,W),
+    """Also writes disps_<split>_split.npy (_best and _post_processed in its name as below): inverse depths (N,H,W),
     float32, in the model's own unit, before any scaling or factor. That is 1/m for models trained with stereo here,
     1 / 5.4 m for original stereo models."""
     ext_disp_to_eval: Text = None

@@ -114,19 +114,25 @@ def resume_command(config: Config, folder: Path, world_size: int) -> str:
 
 
 def open_run(config: Config, record: dict[str, Any], again: bool) -> tuple[Path, IO[str]]:
-    """The run's folder, a new one but with --resume, and the claim on it; see depth.runs.run_folder.create_run.
-
-    A run that goes on keeps its record but for what may change: whoever resumes it next goes on with that.
-    """
+    """The run's folder, a new one but with --resume, and the claim on it; see depth.runs.run_folder.create_run."""
     log = config.log
     if log.resume:
-        folder = Path(log.resume)
-        claim, kept = claim_run(folder), read_run(folder)
-        for group, names in _MAY_CHANGE.items():
-            kept["config"][group] |= {name: getattr(getattr(config, group), name) for name in names}
-        write_file(folder / "config.json", json.dumps(kept, indent=2).encode())
-        return folder, claim
+        return Path(log.resume), claim_run(Path(log.resume))
     return create_run(log.log_dir, log.model_name, run_name(config), record, again)
+
+
+def keep_changes(config: Config, folder: Path) -> None:
+    """Writes what may change into the record of a run that goes on: whoever resumes it next goes on with that.
+
+    After its checkpoint was accepted: a resume that is refused leaves the record as it was.
+    """
+    if not config.log.resume:
+        return
+    kept = read_run(folder)
+    for group, names in _MAY_CHANGE.items():
+        values = {name: getattr(getattr(config, group), name) for name in names}
+        kept.setdefault("config", {}).setdefault(group, {}).update(values)
+    write_file(folder / "config.json", json.dumps(kept, indent=2).encode())
 
 
 def next_steps(config: Config, folder: Path, world_size: int, stopped_at: int | None) -> str:

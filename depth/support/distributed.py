@@ -42,8 +42,9 @@ _MPS = (
 
 def unusable_gpu() -> str | None:
     """Why PyTorch cannot use the NVIDIA GPU that this machine has, in a line; None where it can, or there is none."""
-    driver = Path("/proc/driver/nvidia/version")
-    if torch.cuda.is_available() or not driver.is_file():
+    driver, hidden = Path("/proc/driver/nvidia/version"), os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    # A container on such a machine sees the driver, and a device only where it was given one.
+    if torch.cuda.is_available() or hidden or not driver.is_file() or not Path("/dev/nvidiactl").exists():
         return None
     built = f"PyTorch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "PyTorch is built without CUDA"
     return f"this machine has an NVIDIA GPU, but {built} and cannot use it: see its driver, {driver}"
@@ -121,7 +122,9 @@ def process_group(device_name: str | None) -> Iterator[Process]:
     dist.destroy_process_group()
 
 
-_NCCLS_LOST_PEER = ("ncclRemoteError", "closed by peer", "Connection reset", "Broken pipe", "watchdog", "aborted")
+_NCCLS_LOST_PEER = (
+    "ncclRemoteError", "closed by peer", "Connection reset", "Broken pipe", "watchdog", "aborted", "likely closed",
+)  # fmt: skip
 
 
 def _lost_peer(error: RuntimeError) -> bool:

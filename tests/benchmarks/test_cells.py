@@ -43,5 +43,9 @@ def test_results_belong_to_their_data():
         settings = settings_of(config(dataset, "here/a.jsonl"))
         assert trained_with(settings, config(dataset, "there/a.jsonl"))
         assert not trained_with(settings, config(dataset, "here/b.jsonl"))
+    assert trained_with(settings_of(config("camvid", ".")), config("camvid", "."))
+    settings = settings_of(config("camvid", "here"))
+    del settings["data"]["data_path"]  # as older records have none
+    assert trained_with(settings, config("camvid", "there"))
     settings = settings_of(config("synthetic", "here/world"))
     assert trained_with(settings, config("synthetic", "there/other"))

@@ -33,6 +33,7 @@ def start(monkeypatch, *flags):
 
 def test_without_a_gpu_it_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu_smoke, "unusable_gpu", lambda: None)
     start(monkeypatch)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("no CUDA GPU here: nothing was checked")
@@ -130,12 +131,14 @@ def test_random_batches_can_be_pinned():
         torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).copy_(value)
 
 
-def test_a_command_without_end_is_ended_with_its_children_and_leaves_its_words(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.smoke.session._LIMIT", {"cpu": 6.0})
-    code = "import subprocess as s, time; p = s.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
-    with pytest.raises(Failed, match="not finished in 6 s"):
-        session(tmp_path).command("endless", [sys.executable, "-c", code])
-    child = int((tmp_path / "endless.txt").read_text())
+@pytest.mark.parametrize("launcher", [[], ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "1"]])
+def test_a_command_without_end_is_ended_with_its_children_and_leaves_its_words(tmp_path, monkeypatch, launcher):
+    """torchrun gives its children sessions of their own."""
+    monkeypatch.setattr("benchmarks.smoke.session._LIMIT", {"cpu": 20.0 if launcher else 6.0})
+    (tmp_path / "endless.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(90)\n")
+    with pytest.raises(Failed, match="not finished in"):
+        session(tmp_path).command("endless", [sys.executable, *launcher, str(tmp_path / "endless.py")])
+    child = int((tmp_path / "endless.txt").read_text().split()[0])
     for _ in range(100):  # a signal takes its time on a busy machine
         state = Path(f"/proc/{child}/status")
         if not state.exists() or "zombie" in state.read_text():

@@ -11,7 +11,7 @@ from depth.options.data import DataOptions
 from depth.options.log import LogOptions
 from depth.options.train import TrainOptions
 from depth.runs.checkpoint import load_checkpoint, save_checkpoint
-from depth.runs.resuming import load_same, open_run, restarted, resume_command, resumed, was_restarted
+from depth.runs.resuming import keep_changes, load_same, open_run, restarted, resume_command, resumed, was_restarted
 from depth.runs.run_folder import create_run, read_run
 from depth.support.distributed import Process
 from depth.types import UserError
@@ -130,10 +130,15 @@ def test_a_run_that_was_made_longer_stays_so(tmp_path):
     resume = LogOptions(resume=str(folder))
     longer = Config(data=DataOptions(data_path="/moved"), train=TrainOptions(num_epochs=4, max_steps=9), log=resume)
     open_run(resumed(longer), {"config": {}, "versions": {}}, again=False)[1].close()
+    assert resumed(Config(log=resume)).train.num_epochs == 2  # a resume may still be refused
+    keep_changes(resumed(longer), folder)
     again = resumed(Config(log=resume))
     assert (again.train.num_epochs, again.train.max_steps, again.data.data_path) == (4, 9, "/moved")
     assert again.train.seed == 5 and again.log.log_dir == config.log.log_dir
     assert read_run(folder)["versions"] == {"torch": "1"} and read_run(folder)["config"]["log"]["resume"] is None
+    (folder / "config.json").write_text('{"versions": {}}')  # which is a run with the defaults
+    keep_changes(resumed(longer), folder)
+    assert resumed(Config(log=resume)).train.num_epochs == 4
 
 
 def test_a_damaged_last_checkpoint_does_not_push_out_the_good_one(tmp_path):

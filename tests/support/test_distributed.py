@@ -40,8 +40,12 @@ def test_a_gpu_that_pytorch_cannot_use_is_told_of(monkeypatch, capsys):
     """An old driver, or a PyTorch without CUDA: hours on the CPU would be a surprise."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(distributed.Path, "is_file", lambda self: str(self) == "/proc/driver/nvidia/version")
+    monkeypatch.setattr(distributed.Path, "exists", lambda self: str(self) == "/dev/nvidiactl")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert choose_device(None).type == "cpu"
     assert "has an NVIDIA GPU, but PyTorch is built" in capsys.readouterr().err
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
+    assert choose_device(None).type == "cpu" and capsys.readouterr().err == ""
     monkeypatch.setattr(distributed.Path, "is_file", lambda self: False)
     assert choose_device(None).type == "cpu" and capsys.readouterr().err == ""
 
@@ -50,6 +54,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_told_of(monkeypatch, capsys):
     ("text", "said"),
     [
         ("ncclRemoteError: a remote process exited", "another process has ended"),
+        ("Failed to recv, got 0 bytes. Connection was likely closed.", "another process has ended"),
         ("NCCL error: ncclInvalidUsage\nLast error:\nDuplicate GPU detected", "Last error: Duplicate GPU detected"),
     ],
 )
