@@ -135,8 +135,8 @@ def _clips(inputs: tuple[str, ...]) -> list[Pictures]:
     pictures = [text for text in inputs if not text.endswith(".jsonl")]
     clips = find_pictures(pictures)
     names = {clip.name for clip in clips}  # sequences of two manifests may have one
-    for clip in (clip for path in manifests for clip in manifest_pictures(path)):
-        clips.append(replace(clip, name=unique_name(clip.name, names)))
+    for path in manifests:
+        clips += [replace(clip, name=unique_name(clip.name, names)) for clip in manifest_pictures(path)]
     return clips
 
 

@@ -95,12 +95,15 @@ def convert(path: Path, delete_png: bool = False) -> Outcome:
     outcome: Outcome = "there"
     there = jpeg.is_file()
     wanted = not there or jpeg.stat().st_mtime_ns < path.stat().st_mtime_ns
-    if wanted or delete_png:
-        content = _encoded(path)
-        if there and not _alike(jpeg, content):
-            raise UserError(f"{jpeg} is another picture than {path.name}: move one of them elsewhere and start again")
+    image = read_image(path).permute(1, 2, 0).contiguous().numpy() if wanted or delete_png else None
+    if there and image is not None and not _alike(jpeg, image):
+        raise UserError(f"{jpeg} is another picture than {path.name}: move one of them elsewhere and start again")
     if wanted:
-        write_file(jpeg, content, flush=False)
+        flags = [
+            cv2.IMWRITE_JPEG_QUALITY, QUALITY,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        ]  # fmt: skip
+        write_file(jpeg, cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes(), flush=False)
         outcome = "written"
     if delete_png:
         if image_size(jpeg) != image_size(path):
@@ -109,24 +112,13 @@ def convert(path: Path, delete_png: bool = False) -> Outcome:
     return outcome
 
 
-def _encoded(path: Path) -> bytes:
-    """An image as a JPEG."""
-    image = read_image(path).permute(1, 2, 0).contiguous().numpy()
-    flags = [
-        cv2.IMWRITE_JPEG_QUALITY, QUALITY,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-    ]  # fmt: skip
-    return cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)[1].tobytes()
-
-
-def _alike(jpeg: Path, content: bytes) -> bool:
-    """Whether a file shows what a JPEG's content does: of one size, and no part of it lighter or darker by much."""
-    there = read_image(jpeg).permute(1, 2, 0).numpy()
-    made = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    if there.shape != made.shape:
+def _alike(jpeg: Path, image: np.ndarray) -> bool:
+    """Whether a file shows what an image, uint8 (H,W,3), does: of one size, and no part lighter or darker by much."""
+    there = read_image(jpeg).permute(1, 2, 0).contiguous().numpy()
+    if there.shape != image.shape:
         return False
-    parts = (max(1, made.shape[1] // _PART), max(1, made.shape[0] // _PART))
-    one, other = (cv2.resize(image.astype(np.float32), parts, interpolation=cv2.INTER_AREA) for image in (there, made))
+    parts = (max(1, image.shape[1] // _PART), max(1, image.shape[0] // _PART))
+    one, other = (cv2.resize(each.astype(np.float32), parts, interpolation=cv2.INTER_AREA) for each in (there, image))
     return bool(np.abs(one - other).max() < _DIFFERENT)
 
 

@@ -21,7 +21,7 @@ def recordings(root: Path, kind: str, split: str | Path, use_stereo: bool) -> Fa
     raw = kind != "KITTI odometry"
     source: FrameSource = KittiRaw(root) if raw else KittiOdometry(root)
     folders = sorted(source.root.glob("*/*/image_02/data" if raw else "sequences/*/image_2"))
-    images = {_drive(source.root, f, raw): sorted(p for p in f.iterdir() if _is_image(p)) for f in folders}
+    images = {_drive(source.root, f, raw): sorted(p for p in f.iterdir() if is_frame(p)) for f in folders}
     facts = Facts(kind, {name: len(files) for name, files in images.items()}, fps=[KITTI_FPS], split=str(split))
     files = [file for each in images.values() for file in each]
     look_at_files(facts, files)
@@ -40,7 +40,8 @@ def _drive(root: Path, folder: Path, raw: bool) -> str:
     return folder.parent.parent.relative_to(root).as_posix() if raw else folder.parent.name
 
 
-def _is_image(path: Path) -> bool:
+def is_frame(path: Path) -> bool:
+    """Whether a file is an image that is called by a number, as KITTI's are."""
     return path.suffix.lower() in (".png", ".jpg", ".jpeg") and path.stem.isdecimal()
 
 

@@ -70,8 +70,8 @@ def write_clip(options: PredictOptions, model: DepthModel, frames: Iterator[Pred
     kinds = frozenset(options.write) | (frozenset({"ply"}) if options.ply else frozenset())
     files = FrameFiles(folder, kinds, _colouring(options, head, scale), options.ply_max_depth)
     wanted = options.video == "yes" or (options.video == "auto" and clip.kind in ("video", "camera"))
-    what = clip.name if single else folder.name
-    video = SideBySide(folder / f"{what}_side_by_side.mp4", clip.fps, clip.pixel_aspect) if wanted else None
+    video_path = folder / f"{Path(clip.name).name}_side_by_side.mp4"
+    video = SideBySide(video_path, clip.fps, clip.pixel_aspect) if wanted else None
     facts, records, motions = _facts(model, head[0], scale, files, video), [], []
     path = folder / (f"{clip.name}.json" if single else "clip.json")
     # Written at once, so that no depth lies there without its unit, and again with all frames at the end.

@@ -67,8 +67,7 @@ def _of_branch(values: Mapping[str, float]) -> dict[str, str | None]:
     )
     leak = (
         f"the prediction carries the image (its details' correlation {texture:.2f}; it takes away {of_rest:.0%} of "
-        "the error without it, more than structure can): lower --dejavu_weight (docs/DEJAVU.md, How large gamma may "
-        "be)"
+        "the error without it): lower --dejavu_weight (docs/DEJAVU.md, How large gamma may be)"
     )
     unseen = (
         "the regenerated frames are the same without the prediction: the branch teaches nothing; if that stays so, the "

@@ -17,6 +17,7 @@ from depth.options.dejavu import DejaVuOptions
 from depth.options.network import NetworkOptions
 from depth.options.presets import parse_training
 from depth.types import UserError
+from tests.losses.autocast import equal_under_autocast
 from tests.test_objective import make_batch
 
 LITE = "timm/tf_efficientnet_lite0"
@@ -120,10 +121,4 @@ def test_its_losses_have_its_name(distance):
 
 
 def test_under_autocast(distance):
-    image, target = torch.rand(2, 1, 3, 64, 96).unbind(0)
-    image.requires_grad_()
-    (expected,) = torch.autograd.grad(plain := distance(image, target), image)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        under_autocast = distance(image, target)
-        (gradient,) = torch.autograd.grad(under_autocast, image)
-    assert torch.equal(under_autocast, plain) and torch.equal(gradient, expected)
+    assert equal_under_autocast(distance, *torch.rand(2, 1, 3, 64, 96))

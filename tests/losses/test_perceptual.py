@@ -10,6 +10,7 @@ from torch import nn
 
 from depth.losses.perceptual import TRUNKS, PerceptualLoss, freeze, unit_distance
 from depth.types import UserError
+from tests.losses.autocast import equal_under_autocast
 
 SHARED_TRUNK = Path(__file__).parents[3] / "shared" / "weights" / "squeezenet1_1_features_fp16.pth"
 
@@ -231,11 +232,4 @@ def test_a_real_trunk_ranks_blur_above_noise_free_copies():
 
 
 def test_under_autocast():
-    loss = PerceptualLoss("squeeze", "random")
-    x, y = images()
-    x.requires_grad_()
-    (expected,) = torch.autograd.grad(plain := loss(x, y), x)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        under_autocast = loss(x, y)
-        (gradient,) = torch.autograd.grad(under_autocast, x)
-    assert torch.equal(under_autocast, plain) and torch.equal(gradient, expected)
+    assert equal_under_autocast(PerceptualLoss("squeeze", "random"), *images())

@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets.core.images import image_size
 from datasets.kitti.calibration import read_odometry_cameras
 from datasets.kitti.poses import poses_path, read_poses
+from datasets.tools.recordings import is_frame
 from datasets.tools.writers.writing import Line, Written, camera_entry, numbers, table
 from depth.types import UserError
 
@@ -20,11 +21,7 @@ def lines(root: Path) -> Written:
     cameras: dict = {}
     found: list[Line] = []
     for folder in folders:
-        images = sorted(
-            path
-            for path in (folder / "image_2").iterdir()
-            if path.suffix.lower() in (".png", ".jpg", ".jpeg") and path.stem.isdecimal()
-        )
+        images = sorted(filter(is_frame, (folder / "image_2").iterdir()))
         if images:
             pair = read_odometry_cameras(folder / "calib.txt", image_size(images[0]))
             cameras[folder.name] = camera_entry(pair.left.intrinsics, (pair.left.width, pair.left.height))
